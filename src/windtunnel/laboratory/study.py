@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -95,23 +96,35 @@ def preset(study: Study, name: str) -> StudyConfig:
     return presets[name]
 
 
-def configure(base: StudyConfig, settings: Sequence[str], seed: int | None = None) -> StudyConfig:
-    """Apply `field=value` settings to a config; a dotted field reaches into nested configs.
+def read_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """The settings in `field=value` texts; a value is read as JSON where it is JSON, else as text.
+
+    Raises:
+        UsageError: A text is not of that form.
+    """
+    settings = {}
+    for text in texts:
+        field, separator, value = text.partition("=")
+        if not separator or not field:
+            raise UsageError(f"--set {text!r} is not of the form field=value; write for example --set seed=1.")
+        settings[field] = _parse(value)
+    return settings
+
+
+def configure(base: StudyConfig, settings: Mapping[str, Any], seed: int | None = None) -> StudyConfig:
+    """Change fields of a config; a dotted name reaches into a nested config.
 
     Args:
         base: The preset to start from.
-        settings: Each `field=value`; the value is read as JSON where it is JSON, else as text.
+        settings: New values by field.
         seed: Replaces the seed when given.
 
     Raises:
-        UsageError: A setting is malformed, names no field, or its value is out of range.
+        UsageError: A name is no field, or a value is out of range.
     """
     values = base.model_dump()
-    for setting in settings:
-        field, separator, text = setting.partition("=")
-        if not separator or not field:
-            raise UsageError(f"--set {setting!r} is not of the form field=value; write for example --set seed=1.")
-        _place(values, field, _parse(text))
+    for field, value in settings.items():
+        _place(values, field, value)
     if seed is not None:
         values["seed"] = seed
     try:
@@ -119,9 +132,10 @@ def configure(base: StudyConfig, settings: Sequence[str], seed: int | None = Non
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "config"
+        reason = first["msg"].removeprefix("Value error, ")
         raise UsageError(
-            f"{field}={first.get('input')!r} is not accepted: {first['msg'][:1].lower()}{first['msg'][1:]}; "
-            "set another value with --set."
+            f"{field}={first.get('input')!r} is not accepted: {reason[:1].lower()}{reason[1:]}; "
+            "set another value."
         ) from error
 
 
@@ -147,7 +161,7 @@ def execute(
     study: Study,
     *,
     preset_name: str = "quick",
-    settings: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
     model: str | None = None,
     device: str = "cpu",
@@ -162,7 +176,7 @@ def execute(
     Args:
         study: Which one.
         preset_name: `quick`, `full` or `paper`.
-        settings: `field=value` changes to the preset.
+        settings: Changes to the preset, by field.
         seed: Replaces the preset's seed.
         model: A model to study instead of the study's own, where the study allows it.
         device: Torch device name.
@@ -180,6 +194,7 @@ def execute(
         WindtunnelError: The run failed in a way that can be explained.
     """
     module = study.load()
+    settings = dict(settings or {})
     config = configure(preset(study, preset_name), settings, seed)
     directory = Path(out) if out is not None else default_directory(study.id, preset_name, null, resume)
     run = Run(
@@ -245,14 +260,18 @@ def _version(package: str) -> str | None:
 
 
 def _command(
-    study: Study, preset_name: str, settings: Sequence[str], seed: int, model: str | None, device: str, null: bool
+    study: Study,
+    preset_name: str,
+    settings: Mapping[str, Any],
+    seed: int,
+    model: str | None,
+    device: str,
+    null: bool,
 ) -> str:
     """The command line that repeats the run."""
-    import shlex
-
     words = ["windtunnel", "run", study.id, "--preset", preset_name, "--seed", str(seed)]
-    for setting in settings:
-        words += ["--set", setting]
+    for field, value in settings.items():
+        words += ["--set", f"{field}={json.dumps(value)}"]
     if model is not None:
         words += ["--model", model]
     if device != "cpu":

@@ -1,0 +1,198 @@
+"""The command line: a thin layer over the public functions.
+
+`--json` prints one JSON document on standard output and nothing else; progress goes to standard error. Exit codes:
+0 done, 1 failed, 2 bad usage.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from windtunnel.laboratory.errors import UsageError, WindtunnelError
+
+app = typer.Typer(
+    help="A laboratory that runs the science of language models: studies, claims, reports.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output and nothing else.")]
+
+
+def print_json(document: Any) -> None:
+    """Print a value as strict JSON."""
+    from windtunnel.laboratory.files import strict
+
+    print(json.dumps(strict(document), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+@app.command("list")
+def list_studies(as_json: Json = False) -> None:
+    """The nineteen studies and their presets."""
+    from windtunnel.studies import STUDIES
+
+    rows = [
+        {
+            "study": study.id,
+            "title": study.title,
+            "authors": study.authors,
+            "paper": study.paper,
+            "status": "planned" if study.planned else "ready",
+            "presets": [] if study.planned else list(study.load().PRESETS),
+        }
+        for study in STUDIES
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    width = max(len(str(row["study"])) for row in rows)
+    for row in rows:
+        presets = ", ".join(row["presets"]) or "planned"
+        print(f"{row['study']:<{width}}  {presets:<18}  {row['title']} ({row['authors']})")
+
+
+@app.command("run")
+def run_studies(
+    studies: Annotated[list[str] | None, typer.Argument(help="One or more studies.", show_default=False)] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every study that is built.")] = False,
+    preset: Annotated[str, typer.Option(help="quick, full or paper.")] = "quick",
+    model: Annotated[str | None, typer.Option(help="Study this model instead of the study's own.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value, may be repeated.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Replaces the preset's seed.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+    out: Annotated[
+        Path | None, typer.Option(help="Directory of the run; with several studies, of their folders.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+    null: Annotated[bool, typer.Option("--null", help="The null control: the cause under study removed.")] = False,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; by default one per core.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a study, from its data to its report."""
+    from windtunnel.laboratory.study import execute, read_settings
+    from windtunnel.studies import STUDIES, find
+
+    if every == bool(studies):
+        raise UsageError("Name one or more studies, or give --all; `windtunnel list` shows them.")
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers} is too few; give 1 or more.")
+    chosen = [find(name) for name in studies or []] or [study for study in STUDIES if not study.planned]
+    values = read_settings(settings or [])
+    several = every or len(chosen) > 1
+    base = (out or Path("runs") / "all") if several else out
+    findings = []
+    for study in chosen:
+        run = execute(
+            study,
+            preset_name=preset,
+            settings=values,
+            seed=seed,
+            model=model,
+            device=device,
+            out=base / study.id if several and base is not None else base,
+            resume=resume,
+            null=null,
+            workers=workers,
+            progress="silent" if as_json else "auto",
+        )
+        findings.append(run.findings)
+        if not as_json:
+            print_ledger(run.findings)
+            print(f"\nReport: {run.directory / 'report.html'}\n")
+    if several and base is not None:
+        from windtunnel.laboratory.report import write_report
+
+        page = write_report(base)
+        if not as_json:
+            print(f"All studies on one page: {page}")
+    if as_json:
+        print_json(findings if several else findings[0])
+
+
+@app.command("claims")
+def show_claims(
+    directories: Annotated[
+        list[Path] | None, typer.Argument(help="Runs or folders of runs.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The ledger: every claim of every run, with value, interval and verdict."""
+    from windtunnel.laboratory.claims import check_findings
+    from windtunnel.laboratory.files import read_json
+    from windtunnel.laboratory.report import finished_runs
+
+    found = []
+    for directory in directories or [Path("runs")]:
+        for run in finished_runs(directory):
+            path = run / "findings.json"
+            found.append(check_findings(read_json(path), str(path)))
+    if as_json:
+        print_json(found)
+        return
+    for findings in found:
+        print_ledger(findings)
+
+
+@app.command("report")
+def rebuild_report(
+    directory: Annotated[Path, typer.Argument(help="A run, or a folder of runs.")],
+    out: Annotated[Path | None, typer.Option(help="The page to write.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Rebuild report.html from what the run stored."""
+    from windtunnel.laboratory.report import write_report
+
+    page = write_report(directory, out)
+    if as_json:
+        print_json({"report": str(page)})
+    else:
+        print(page)
+
+
+def print_ledger(findings: dict[str, Any]) -> None:
+    """Print a run's claims as a table for people."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from windtunnel.laboratory.report import number
+
+    colours = {"replicated": "green", "not replicated": "red", "inconclusive": "yellow"}
+    null = ", null control" if findings.get("null") else ""
+    table = Table(title=Text(f"{findings['study']} ({findings['preset']}, seed {findings['seed']}{null})"))
+    for heading in ("claim", "measured", "interval", "bar", "verdict"):
+        table.add_column(heading)
+    for claim in findings["claims"]:
+        interval = claim["interval"]
+        table.add_row(
+            Text(claim["id"]),
+            number(claim["value"]),
+            f"{number(interval[0])} to {number(interval[1])}" if interval else "",
+            Text(claim["bar"]),
+            Text(claim["verdict"], style=colours.get(claim["verdict"], "")),
+        )
+    Console().print(table)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: run the command line and turn explained errors into one sentence and an exit code."""
+    try:
+        app(args=arguments, standalone_mode=True)
+    except WindtunnelError as error:
+        print(f"windtunnel: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("windtunnel: stopped; run again with --resume to go on.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
