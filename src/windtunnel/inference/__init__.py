@@ -1,0 +1,1 @@
+"""How tokens are sampled and scored, over any decoder with a cache."""

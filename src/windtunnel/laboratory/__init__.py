@@ -1,0 +1,1 @@
+"""What every study shares: runs, claims, sweeps, reports."""

@@ -76,9 +76,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; name a directory that a run wrote.") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"{path} cannot be read as JSON ({error}); delete it and run again with --resume."
-        ) from error
+        raise DataError(f"{path} cannot be read as JSON ({error}); delete it and run again with --resume.") from error
 
 
 def append_line(path: Path, line: str) -> None:

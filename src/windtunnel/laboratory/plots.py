@@ -96,9 +96,6 @@ def to_svg(figure: "Figure", name: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"#000000\b", "currentColor", text)
-    ink = (
-        "<style>svg{color:#1d2129;fill:currentColor}"
-        "@media (prefers-color-scheme:dark){svg{color:#e4e6eb}}</style>"
-    )
+    ink = "<style>svg{color:#1d2129;fill:currentColor}@media (prefers-color-scheme:dark){svg{color:#e4e6eb}}</style>"
     end_of_tag = text.index(">") + 1
     return text[:end_of_tag] + ink + text[end_of_tag:]

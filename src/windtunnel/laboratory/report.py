@@ -99,7 +99,7 @@ def gauge(claim: dict[str, Any], width: float = 120.0) -> dict[str, float] | Non
     def place(number: float | None, otherwise: float) -> float:
         if number is None or not math.isfinite(number):
             return otherwise
-        return round(width * (number - start) / (stop - start), 1)
+        return float(round(width * (number - start) / (stop - start), 1))
 
     return {
         "accepted_from": place(ends[0], 0.0),

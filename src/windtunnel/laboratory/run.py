@@ -23,12 +23,12 @@ from windtunnel.laboratory.files import (
     write_json,
 )
 from windtunnel.laboratory.progress import Progress, Task
+from windtunnel.statistics.estimates import Estimate
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from windtunnel.statistics.estimates import Estimate
 
 IDENTITY = ("study", "preset", "model", "seed", "null", "config")
 """The fields of `config.json` that must agree for a run to be continued."""
@@ -111,7 +111,9 @@ class Run:
         path = self.directory / "config.json"
         if path.exists():
             if not resume:
-                raise UsageError(f"{self.directory} already holds a run; add --resume to continue it or choose another --out.")
+                raise UsageError(
+                    f"{self.directory} already holds a run; add --resume to continue it or choose another --out."
+                )
             before = read_json(path)
             for key in IDENTITY:
                 if isinstance(before, dict) and before.get(key) == identity.get(key):
@@ -262,7 +264,7 @@ class Run:
     def conclude(
         self,
         claim_id: str,
-        value: "float | Estimate | None" = None,
+        value: float | Estimate | None = None,
         *,
         interval: tuple[float, float] | None = None,
         evidence: str | None = None,
@@ -280,16 +282,11 @@ class Run:
         Raises:
             UsageError: The study declares no such claim.
         """
-        number: float | None
-        if value is None or isinstance(value, int | float):
-            number = None if value is None else float(value)
-        elif hasattr(value, "interval"):
-            number, interval = float(value.value), value.interval
-        else:
-            number = float(value)
+        if isinstance(value, Estimate):
+            value, interval = value.value, value.interval
         finding = settle(
             find_claim(self.claims, claim_id),
-            number,
+            None if value is None else float(value),
             interval,
             evidence=f"figures/{evidence}.svg" if evidence else None,
             note=note,
@@ -301,8 +298,7 @@ class Run:
     def ledger(self) -> list[Finding]:
         """One finding per declared claim, in the order of declaration."""
         return [
-            self._findings.get(claim.id, settle(claim, note="This run did not measure it."))
-            for claim in self.claims
+            self._findings.get(claim.id, settle(claim, note="This run did not measure it.")) for claim in self.claims
         ]
 
     @property

@@ -36,9 +36,7 @@ def _join(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     """Put the arrays back in place of their placeholders."""
     if isinstance(value, dict):
         return (
-            arrays[value[ARRAY]]
-            if set(value) == {ARRAY}
-            else {key: _join(item, arrays) for key, item in value.items()}
+            arrays[value[ARRAY]] if set(value) == {ARRAY} else {key: _join(item, arrays) for key, item in value.items()}
         )
     if isinstance(value, list):
         return [_join(item, arrays) for item in value]
@@ -77,6 +75,4 @@ def fetch(stem: Path) -> Any:
         arrays = load_file(path) if path.exists() else {}
         return _join(skeleton, arrays)
     except (SafetensorError, OSError, KeyError) as error:
-        raise DataError(
-            f"{path} is damaged ({error}); delete {stem}.* and run again with --resume."
-        ) from error
+        raise DataError(f"{path} is damaged ({error}); delete {stem}.* and run again with --resume.") from error

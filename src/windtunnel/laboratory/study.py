@@ -134,8 +134,7 @@ def configure(base: StudyConfig, settings: Mapping[str, Any], seed: int | None =
         field = ".".join(map(str, first["loc"])) or "config"
         reason = first["msg"].removeprefix("Value error, ")
         raise UsageError(
-            f"{field}={first.get('input')!r} is not accepted: {reason[:1].lower()}{reason[1:]}; "
-            "set another value."
+            f"{field}={first.get('input')!r} is not accepted: {reason[:1].lower()}{reason[1:]}; set another value."
         ) from error
 
 

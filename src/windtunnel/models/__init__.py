@@ -1,0 +1,1 @@
+"""What is studied: models trained here and models loaded from elsewhere."""

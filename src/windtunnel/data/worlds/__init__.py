@@ -1,0 +1,1 @@
+"""Synthetic sources whose truth is known exactly."""
