@@ -147,6 +147,6 @@ def test_rewinding_drops_later_metrics(tmp_path):
 
 def test_undeclared_claims_are_refused_and_untouched_ones_are_not_tested(tmp_path):
     run = Run(tmp_path, claims=tiny_study.CLAIMS)
-    with pytest.raises(UsageError, match="No claim .other."):
+    with pytest.raises(UsageError, match="No claim 'other'"):
         run.conclude("other", 1.0)
     assert [finding.verdict for finding in run.ledger] == ["not tested"] * 3

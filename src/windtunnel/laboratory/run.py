@@ -283,7 +283,7 @@ class Run:
             UsageError: The study declares no such claim.
         """
         if isinstance(value, Estimate):
-            value, interval = value.value, value.interval
+            interval, value = value.interval, value.value
         finding = settle(
             find_claim(self.claims, claim_id),
             None if value is None else float(value),
