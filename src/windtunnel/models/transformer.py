@@ -1,0 +1,316 @@
+"""The decoder trained from scratch: GPT-2-like, Llama-like, attention-only, with smeared keys."""
+
+import math
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from windtunnel.laboratory.errors import UsageError
+from windtunnel.models.attention import Attention, Cache, Layout, rotation_of, sinusoids
+from windtunnel.models.configuration import TransformerConfig
+from windtunnel.models.sites import Tap, visit
+
+__all__ = ["Transformer", "TransformerConfig"]
+
+
+class MLP(nn.Module):
+    """Two projections around a GELU, or three around a gated SiLU."""
+
+    def __init__(self, config: TransformerConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.gated = config.activation == "swiglu"
+        hidden = config.mlp_width
+        self.input = nn.Linear(config.width, hidden * (1 + self.gated), bias=config.bias)
+        self.output = nn.Linear(hidden, config.width, bias=config.bias)
+
+    def forward(
+        self, x: Float[Tensor, "batch position width"], taps: dict[str, Tap]
+    ) -> Float[Tensor, "batch position width"]:
+        """Transform each position by itself."""
+        hidden = self.input(x)
+        if self.gated:
+            gate, up = hidden.chunk(2, dim=-1)
+            hidden = functional.silu(gate) * up
+        else:
+            hidden = functional.gelu(hidden)
+        if taps:
+            hidden = visit(taps, f"blocks.{self.layer}.mlp.hook_post", hidden)
+        result: Tensor = self.output(hidden)
+        return result
+
+
+class Block(nn.Module):
+    """Attention, then an MLP unless the model is attention-only, each adding to the residual stream."""
+
+    def __init__(self, config: TransformerConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.dropout = config.dropout
+        self.attention_normalization = _normalization(config)
+        self.attention = Attention(config, layer)
+        self.mlp_normalization = None if config.mlp_ratio is None else _normalization(config)
+        self.mlp = None if config.mlp_ratio is None else MLP(config, layer)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch position width"],
+        layout: Layout,
+        cache: Cache | None,
+        taps: dict[str, Tap],
+    ) -> Float[Tensor, "batch position width"]:
+        """Add this block's attention and MLP to the residual stream `x`."""
+        prefix = f"blocks.{self.layer}." if taps else ""
+        if taps:
+            x = visit(taps, prefix + "hook_resid_pre", x)
+        update = self.attention(self.attention_normalization(x), layout, cache, taps)
+        if taps:
+            update = visit(taps, prefix + "hook_attn_out", update)
+        if self.dropout and self.training:
+            update = functional.dropout(update, self.dropout)
+        x = x + update
+        if self.mlp is not None and self.mlp_normalization is not None:
+            if taps:
+                x = visit(taps, prefix + "hook_resid_mid", x)
+            update = self.mlp(self.mlp_normalization(x), taps)
+            if taps:
+                update = visit(taps, prefix + "hook_mlp_out", update)
+            if self.dropout and self.training:
+                update = functional.dropout(update, self.dropout)
+            x = x + update
+        return visit(taps, prefix + "hook_resid_post", x) if taps else x
+
+
+class Transformer(nn.Module):
+    """A decoder-only transformer for from-scratch science.
+
+    Args:
+        config: The shape.
+        generator: Source of the initial weights; None: one seeded with 0. The global generator is never used.
+
+    Attributes:
+        config: The shape.
+        taps: What is read or rewritten, by site name; empty unless a `LanguageModel` records or intervenes.
+    """
+
+    def __init__(self, config: TransformerConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.taps: dict[str, Tap] = {}
+        with torch.device("meta"):  # shapes first: no draw from the global generator
+            self.embedding = nn.Embedding(config.vocabulary, config.width)
+            self.position_vectors: nn.Parameter | None = None
+            if config.positions in ("learned", "sinusoidal_qk"):
+                trainable = config.positions == "learned" or config.positions_trainable
+                self.position_vectors = nn.Parameter(torch.empty(config.context, config.width), requires_grad=trainable)
+            self.blocks = nn.ModuleList([Block(config, layer) for layer in range(config.layers)])
+            self.final_normalization = _normalization(config)
+            self.unembedding = (
+                None if config.tied_embeddings else nn.Linear(config.width, config.vocabulary, bias=False)
+            )
+        self.to_empty(device=torch.get_default_device())
+        if self.embedding.weight.device.type != "meta":
+            self.initialise(torch.Generator().manual_seed(0) if generator is None else generator)
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw all weights anew from `generator`, in a fixed order, on the generator's device."""
+        config = self.config
+
+        def normal(parameter: Tensor, scale: float) -> None:
+            drawn = torch.empty(parameter.shape, device=generator.device, dtype=torch.float32)
+            parameter.copy_(drawn.normal_(0.0, scale, generator=generator))
+
+        def matrix(linear: nn.Linear, divisor: float = 1.0) -> None:
+            scale = linear.in_features**-0.5 if config.weight_scale is None else config.weight_scale
+            normal(linear.weight, scale / divisor)
+            if linear.bias is not None:
+                linear.bias.zero_()
+
+        normal(self.embedding.weight, config.embedding_scale)
+        if self.position_vectors is not None:
+            if config.positions == "learned":
+                normal(self.position_vectors, config.embedding_scale)
+            else:
+                every = torch.arange(config.context, device=self.position_vectors.device)
+                self.position_vectors.copy_(sinusoids(every, config.width))
+        depth = math.sqrt(2 * config.layers) if config.residual_scaling else 1.0
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            matrix(block.attention.query_key_value)
+            matrix(block.attention.output, depth)
+            if block.attention.smear is not None:
+                block.attention.smear.zero_()
+            if block.mlp is not None:
+                matrix(block.mlp.input)
+                matrix(block.mlp.output, depth)
+        if self.unembedding is not None:
+            matrix(self.unembedding)
+        for module in self.modules():
+            if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+                module.reset_parameters()
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "batch position"],
+        *,
+        mask: Bool[Tensor, "batch position"] | None = None,
+        positions: Int[Tensor, "batch position"] | None = None,
+        documents: Int[Tensor, "batch position"] | None = None,
+        cache: Cache | None = None,
+    ) -> Float[Tensor, "batch position vocabulary"]:
+        """Next-token logits.
+
+        Args:
+            tokens: Token ids.
+            mask: True at real tokens; padding may be on either side and changes nothing at real tokens.
+            positions: Positions to use; by default counted from each row's (or document's) first real token.
+            documents: Document number of each token; attention and positions restart with each document.
+            cache: Earlier tokens, which `tokens` continue; extended by this call.
+
+        Raises:
+            UsageError: The sequence is longer than the context or than the cache.
+        """
+        return self.unembed(self.features(tokens, mask=mask, positions=positions, documents=documents, cache=cache))
+
+    def features(
+        self,
+        tokens: Int[Tensor, "batch position"],
+        *,
+        mask: Bool[Tensor, "batch position"] | None = None,
+        positions: Int[Tensor, "batch position"] | None = None,
+        documents: Int[Tensor, "batch position"] | None = None,
+        cache: Cache | None = None,
+    ) -> Float[Tensor, "batch position width"]:
+        """The normalised residual stream that the unembedding reads; arguments as in `forward`."""
+        taps = self.taps
+        where, layout = self._layout(tokens, mask, positions, documents, cache)
+        x = self.embedding(tokens)
+        if taps:
+            x = visit(taps, "hook_embed", x)
+        if self.config.positions == "learned" and self.position_vectors is not None:
+            x = x + self.position_vectors[where]
+        if self.config.dropout and self.training:
+            x = functional.dropout(x, self.config.dropout)
+        for block in self.blocks:
+            x = block(x, layout, cache, taps)
+        x = self.final_normalization(x)
+        if cache is not None:
+            cache.length += tokens.shape[1]
+        return visit(taps, "ln_final.hook_normalized", x) if taps else x
+
+    def unembed(self, features: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocabulary"]:
+        """Logits of normalised residual vectors."""
+        weight = self.embedding.weight if self.unembedding is None else self.unembedding.weight
+        return functional.linear(features, weight)
+
+    def new_cache(self, batch: int, capacity: int) -> Cache:
+        """An empty cache for `batch` rows of at most `capacity` tokens."""
+        return Cache(self.config, batch, capacity, self.embedding.weight.device, self.embedding.weight.dtype)
+
+    def _layout(
+        self,
+        tokens: Tensor,
+        mask: Tensor | None,
+        positions: Tensor | None,
+        documents: Tensor | None,
+        cache: Cache | None,
+    ) -> tuple[Tensor, Layout]:
+        """Each token's position ([batch or 1, position]) and what the layers share."""
+        config, device = self.config, tokens.device
+        batch, new = tokens.shape
+        old = 0 if cache is None else cache.length
+        total = old + new
+        if total > config.context:
+            raise UsageError(
+                f"A sequence of {total} tokens is longer than the model's context of {config.context}; shorten it."
+            )
+        if cache is not None:
+            if total > cache.capacity:
+                raise UsageError(f"The cache holds {cache.capacity} tokens, not {total}; make it larger.")
+            if documents is not None:
+                raise UsageError("A cache continues one document per row; pass documents or cache, not both.")
+            cache.real[:, old:total] = True if mask is None else mask
+            cache.padded = cache.padded or (mask is not None and not bool(mask.all()))
+            real = cache.real[:, :total] if cache.padded else None
+        else:
+            real = mask
+        allowed, causal = _allowed(real, documents, old, new, device)
+        if positions is None:
+            if real is None and documents is None:
+                positions = torch.arange(old, total, device=device)[None]
+            else:
+                present = torch.ones_like(tokens, dtype=torch.bool) if real is None else real
+                positions = _positions(present, documents)[:, old:]
+        rotation = None
+        if config.positions == "rotary":
+            dtype = self.embedding.weight.dtype
+            rotation = rotation_of(positions, config.width_of_head, config.rotary_base, dtype)
+        added = None
+        if config.positions == "sinusoidal_qk" and self.position_vectors is not None:
+            added = self.position_vectors[positions]
+        continues = None
+        if config.smeared_keys and (real is not None or documents is not None):
+            continues = _continues(real, documents, batch, total, device)[:, old:]
+        return positions, Layout(allowed, causal, rotation, added, continues)
+
+    @staticmethod
+    def from_directory(directory: str | Path) -> "Transformer":
+        """Load a decoder that `windtunnel.models.checkpoint.save` wrote.
+
+        Raises:
+            DataError: The directory is not such a checkpoint, or its weights are cut short or of another shape.
+        """
+        from windtunnel.models.checkpoint import load_transformer
+
+        return load_transformer(Path(directory))
+
+
+def _normalization(config: TransformerConfig) -> nn.Module:
+    if config.normalization == "layernorm":
+        return nn.LayerNorm(config.width, eps=config.normalization_epsilon, bias=config.bias)
+    return nn.RMSNorm(config.width, eps=config.normalization_epsilon)
+
+
+def _allowed(
+    real: Tensor | None, documents: Tensor | None, old: int, new: int, device: torch.device
+) -> tuple[Tensor | None, bool]:
+    """Which keys each new token may see, and whether plain causality is left to the kernel."""
+    if real is None and documents is None:
+        if old == 0:
+            return None, True
+        if new == 1:
+            return None, False
+    causal = torch.ones(new, old + new, dtype=torch.bool, device=device).tril(old)[None, None]
+    allowed = causal
+    if real is not None:
+        allowed = allowed & real[:, None, None, :]
+    if documents is not None:
+        allowed = allowed & (documents[:, None, :, None] == documents[:, None, None, :])
+    # A padding query sees itself, so that no softmax is over nothing.
+    return allowed | torch.eye(new, old + new, dtype=torch.bool, device=device).roll(old, 1), False
+
+
+def _positions(real: Tensor, documents: Tensor | None) -> Tensor:
+    """Real tokens counted from the first one of each row, or of each document in it."""
+    count = real.long().cumsum(dim=1)
+    if documents is not None:
+        starts = torch.ones_like(real)
+        starts[:, 1:] = documents[:, 1:] != documents[:, :-1]
+        before = torch.where(starts, count - real.long(), 0)
+        count = count - before.cummax(dim=1).values
+    return (count - 1).clamp(min=0)
+
+
+def _continues(real: Tensor | None, documents: Tensor | None, batch: int, total: int, device: torch.device) -> Tensor:
+    """Whether each token's predecessor exists, is real and belongs to the same document."""
+    result = torch.ones(batch, total, dtype=torch.bool, device=device)
+    result[:, 0] = False
+    if real is not None:
+        result[:, 1:] &= real[:, :-1]
+    if documents is not None:
+        result[:, 1:] &= documents[:, 1:] == documents[:, :-1]
+    return result
