@@ -20,7 +20,7 @@ class Config(StudyConfig):
 PRESETS = {"quick": Config(), "full": Config(stages=20), "paper": Config(stages=100)}
 
 CLAIMS = [
-    Claim("mean-is-positive", "The mean is positive.", "Section 1", AtLeast(0.0, "units")),
+    Claim("mean-is-large", "The mean is at least a half.", "Section 1", AtLeast(0.5, "units")),
     Claim("mean-is-small", "The mean is < 3 & 'small'.", "Section 2", AtMost(3.0)),
     Claim("never-measured", "Something else holds.", "Section 3", AtLeast(1.0)),
 ]
@@ -49,5 +49,5 @@ def run(config: Config, run: Run) -> None:
     run.figure("means", figure, "Means & their <order>.", data={"means": means})
     run.table("means", [{"stage": index, "mean": mean} for index, mean in enumerate(means)], "All means.")
     mean, error = float(np.mean(means)), 2 * float(np.std(means)) / len(means) ** 0.5
-    run.conclude("mean-is-positive", mean, interval=(mean - error, mean + error), evidence="means")
+    run.conclude("mean-is-large", mean, interval=(mean - error, mean + error), evidence="means")
     run.conclude("mean-is-small", mean, interval=(mean - error, mean + error))

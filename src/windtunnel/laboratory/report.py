@@ -53,9 +53,15 @@ def finished_runs(directory: Path) -> list[Path]:
     return below
 
 
-def load(directory: Path) -> dict[str, Any]:
-    """Everything the page shows of one run."""
-    findings = check_findings(read_json(directory / "findings.json"), str(directory / "findings.json"))
+def load(directory: Path, findings: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Everything the page shows of one run.
+
+    Args:
+        directory: The run's directory.
+        findings: Its findings, where they are not yet in `findings.json`.
+    """
+    path = directory / "findings.json"
+    findings = check_findings(read_json(path) if findings is None else findings, str(path))
     config = read_json(directory / "config.json")
     contents_path = directory / "contents.json"
     contents = read_json(contents_path) if contents_path.exists() else []

@@ -77,6 +77,7 @@ class Run:
         self._findings: dict[str, Finding] = {}
         self._started = time.monotonic()
         self._seconds_before = 0.0
+        self._finished: dict[str, Any] | None = None
 
     # --- opening and closing -----------------------------------------------------------------------------
 
@@ -304,6 +305,8 @@ class Run:
     @property
     def findings(self) -> dict[str, Any]:
         """The content of `findings.json`."""
+        if self._finished is not None:
+            return self._finished
         identity = self._identity
         return {
             "format": FORMAT,
@@ -328,10 +331,14 @@ class Run:
             write_json(self.directory / "artifacts" / ".seconds.json", self.seconds)
 
     def finish(self) -> dict[str, Any]:
-        """Write `findings.json` and `report.html`; returns the findings."""
-        write_json(self.directory / "findings.json", self.findings)
-        self.report()
-        return self.findings
+        """Write `report.html` and then `findings.json`, which marks the run as finished; returns the findings."""
+        from windtunnel.laboratory.report import load, render
+
+        findings = self.findings
+        write_atomic(self.directory / "report.html", render([load(self.directory, findings)]))
+        write_json(self.directory / "findings.json", findings)
+        self._finished = findings
+        return findings
 
     def report(self) -> Path:
         """Rebuild `report.html` from what is stored; returns its path."""
