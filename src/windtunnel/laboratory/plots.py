@@ -88,7 +88,10 @@ def to_svg(figure: "Figure", name: str) -> str:
         name: Salts the ids, so that the same figure gives the same file.
     """
     from matplotlib import rc_context
+    from matplotlib.legend import Legend
 
+    for legend in figure.findobj(Legend):  # a frame drawn outside the house style would be a white box
+        legend.set_frame_on(False)
     buffer = io.StringIO()
     with rc_context({**style(), "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": "windtunnel"})
