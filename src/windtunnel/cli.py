@@ -157,6 +157,18 @@ def rebuild_report(
         print(page)
 
 
+@app.command("serve")
+def serve_runs(
+    folder: Annotated[Path, typer.Argument(help="The folder that holds runs.")] = Path("runs"),
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8265,
+) -> None:
+    """Show the runs of a folder in a browser, on 127.0.0.1 only."""
+    from windtunnel.web.server import serve
+
+    print(f"Runs in {folder} at http://127.0.0.1:{port}/ (stop with Ctrl-C)", file=sys.stderr)
+    serve(folder, port)
+
+
 def print_ledger(findings: dict[str, Any]) -> None:
     """Print a run's claims as a table for people."""
     from rich.console import Console

@@ -17,7 +17,7 @@ from windtunnel.laboratory.errors import UsageError, WindtunnelError
 from windtunnel.laboratory.run import Run
 from windtunnel.laboratory.study import execute
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 SCRIPT = """
 import sys
 import tiny_study
