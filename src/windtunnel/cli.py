@@ -157,6 +157,70 @@ def rebuild_report(
         print(page)
 
 
+@app.command("generate")
+def generate_text(
+    prompts: Annotated[list[str], typer.Argument(help="One or more prompts.")],
+    model: Annotated[str, typer.Option(help="A name, a directory, a .gguf file or a run.")] = "smollm2-135m",
+    max_new_tokens: Annotated[int, typer.Option(help="Most tokens per prompt.")] = 64,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Keep the k most probable tokens.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Keep the most probable tokens up to this probability.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="Ends a row; may be repeated.", show_default=False)] = None,
+    seed: Annotated[int, typer.Option(help="Row i's seed is derived from it.")] = 0,
+    chat: Annotated[bool, typer.Option("--chat", help="Each prompt is a user's turn, by the chat template.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Sample a continuation of each prompt."""
+    from dataclasses import asdict
+
+    from windtunnel import load
+
+    subject = load(model, device=device)
+    options: dict[str, Any] = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "stop": stop or (),
+        "seed": seed,
+    }
+    if chat:
+        samples = [subject.chat([{"role": "user", "content": prompt}], **options) for prompt in prompts]
+    else:
+        samples = subject.generate(prompts, **options)
+    if as_json:
+        print_json([{"prompt": prompt, **asdict(sample)} for prompt, sample in zip(prompts, samples, strict=True)])
+        return
+    for prompt, sample in zip(prompts, samples, strict=True):
+        print(f"> {prompt}\n{sample.text}\n")
+
+
+@app.command("score")
+def score_text(
+    prompt: Annotated[str, typer.Argument(help="What comes before.")],
+    continuations: Annotated[list[str], typer.Argument(help="One or more continuations, with their leading space.")],
+    model: Annotated[str, typer.Option(help="A name, a directory, a .gguf file or a run.")] = "smollm2-135m",
+    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Log-probability, in nats, of each continuation of a prompt."""
+    from dataclasses import asdict
+
+    from windtunnel import load
+
+    scores = load(model, device=device).score([prompt] * len(continuations), continuations)
+    rows = [
+        {"continuation": text, "logprob": score.logprob, **asdict(score)}
+        for text, score in zip(continuations, scores, strict=True)
+    ]
+    if as_json:
+        print_json({"prompt": prompt, "scores": rows})
+        return
+    for row in rows:
+        print(f"{row['logprob']:10.4f} nats  {row['continuation']!r}{'  (greedy)' if row['is_greedy'] else ''}")
+
+
 @app.command("serve")
 def serve_runs(
     folder: Annotated[Path, typer.Argument(help="The folder that holds runs.")] = Path("runs"),
