@@ -133,25 +133,36 @@ class Attention(nn.Module):
         query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
         if layout.rotation is not None:
             query, key = rotate(query, layout.rotation), rotate(key, layout.rotation)
-            if taps:
-                query = visit(taps, prefix + "hook_rot_q", query.transpose(1, 2)).transpose(1, 2)
-                key = visit(taps, prefix + "hook_rot_k", key.transpose(1, 2)).transpose(1, 2)
         if cache is not None:
             key, value = cache.extend(self.layer, key, value)
         if self.grouped_heads != self.heads:
             key = key.repeat_interleave(self.heads // self.grouped_heads, dim=1)
             value = value.repeat_interleave(self.heads // self.grouped_heads, dim=1)
-        z = attend(
-            query,
-            key,
-            value,
-            allowed=layout.allowed,
-            causal=layout.causal,
-            scale=self.scale,
-            dropout=self.dropout if self.training else 0.0,
-            scores_tap=taps.get(prefix + "hook_attn_scores"),
-            pattern_tap=taps.get(prefix + "hook_pattern"),
-        ).transpose(1, 2)
+        rewritten = None
+        if taps:
+            rewritten = visit_pattern(
+                query,
+                key,
+                allowed=layout.allowed,
+                causal=layout.causal,
+                scale=self.scale,
+                scores_tap=taps.get(prefix + "hook_attn_scores"),
+                pattern_tap=taps.get(prefix + "hook_pattern"),
+            )
+        dropout = self.dropout if self.training else 0.0
+        if rewritten is None:
+            z = functional.scaled_dot_product_attention(
+                query,
+                key,
+                value,
+                attn_mask=layout.allowed,
+                dropout_p=dropout,
+                is_causal=layout.causal,
+                scale=self.scale,
+            )
+        else:
+            z = functional.dropout(rewritten, dropout) @ value
+        z = z.transpose(1, 2)
         if taps:
             z = visit(taps, prefix + "hook_z", z)
         mixed_heads: Tensor = self.output(z.reshape(batch, length, self.query_width))
@@ -170,39 +181,33 @@ class Attention(nn.Module):
         return torch.lerp(previous, key, torch.sigmoid(smear)[:, None].expand(-1, self.head_width))
 
 
-def attend(
+def visit_pattern(
     query: Float[Tensor, "batch heads query head_width"],
     key: Float[Tensor, "batch heads key head_width"],
-    value: Float[Tensor, "batch heads key head_width"],
     *,
-    allowed: Tensor | None,
+    allowed: Bool[Tensor, "batch 1 query key"] | None,
     causal: bool,
     scale: float,
-    dropout: float,
     scores_tap: Tap | None,
     pattern_tap: Tap | None,
-) -> Float[Tensor, "batch heads query head_width"]:
-    """Weighted values; the pattern is formed only where a tap asks for it.
+) -> Float[Tensor, "batch heads query key"] | None:
+    """Form the attention pattern for the taps that ask for it; return it only if a tap may have rewritten it.
 
-    The fused kernel always computes the result unless a score or a weight is rewritten, so reading a pattern
-    changes nothing, bit for bit. A query that may see no key has a pattern and a result of zeros.
+    So the fused kernel computes the result unless a score or a weight is rewritten, and reading a pattern changes
+    nothing, bit for bit. A query that may see no key has a pattern of zeros.
     """
-    writes = False
-    if scores_tap is not None or pattern_tap is not None:
-        writes = (scores_tap is not None and scores_tap.writes) or (pattern_tap is not None and pattern_tap.writes)
-        scores = attention_scores(query, key, allowed, causal, scale)
-        if scores_tap is not None:
-            scores = scores_tap.visit(scores)
-        if writes or pattern_tap is not None:
-            pattern = scores.softmax(dim=-1)
-            pattern = pattern.masked_fill((scores == -math.inf).all(dim=-1, keepdim=True), 0.0)
-            if pattern_tap is not None:
-                pattern = pattern_tap.visit(pattern)
-    if writes:
-        return functional.dropout(pattern, dropout) @ value
-    return functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=allowed, dropout_p=dropout, is_causal=causal, scale=scale
-    )
+    if scores_tap is None and pattern_tap is None:
+        return None
+    scores = attention_scores(query, key, allowed, causal, scale)
+    if scores_tap is not None:
+        scores = scores_tap.visit(scores)
+    half = scores.dtype in (torch.float16, torch.bfloat16)
+    pattern = scores.softmax(dim=-1, dtype=torch.float32 if half else scores.dtype).to(scores.dtype)
+    pattern = pattern.masked_fill((scores == -math.inf).all(dim=-1, keepdim=True), 0.0)
+    if pattern_tap is not None:
+        pattern = pattern_tap.visit(pattern)
+    writes = any(tap is not None and tap.writes for tap in (scores_tap, pattern_tap))
+    return pattern if writes else None
 
 
 def sinusoids(positions: Int[Tensor, " position"], width: int) -> Float[Tensor, "position width"]:

@@ -83,10 +83,11 @@ def load_transformer(directory: Path) -> Transformer:
                 f"{directory / WEIGHTS_FILE} {where} tensor {name!r}, which its config.json "
                 f"{'needs' if name in expected else 'does not describe'}; the two files do not belong together."
             )
-        if weights[name].shape != expected[name].shape:
+        held, needed = tuple(weights[name].shape), tuple(expected[name].shape)
+        if held != needed:
             raise DataError(
-                f"{directory / WEIGHTS_FILE} holds {name!r} of shape {tuple(weights[name].shape)} where its config.json "
-                f"says {tuple(expected[name].shape)}; the two files do not belong together."
+                f"{directory / WEIGHTS_FILE} holds {name!r} of shape {held} where its config.json says {needed}; "
+                "the two files do not belong together."
             )
     module.load_state_dict(weights)
     return module.eval()

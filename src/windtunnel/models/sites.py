@@ -1,12 +1,32 @@
-"""Sites: names of activations, and what happens where one is visited."""
+"""Sites: names of activations, and how they are read (`record`) and rewritten (`intervene`).
 
-from collections.abc import Callable, Mapping
+The names are TransformerLens's. With `i` a layer, and only where the architecture has the activation:
+
+- `hook_embed`: token embeddings, [batch, position, width]
+- `blocks.{i}.hook_resid_pre`, `hook_resid_mid`, `hook_resid_post`: the residual stream before the block, between
+  attention and MLP, and after the block, [batch, position, width]
+- `blocks.{i}.attn.hook_q`: queries as projected, before any rotation or query normalisation,
+  [batch, position, heads, head_width]; `hook_k`, `hook_v` likewise with the key-value heads (fewer under
+  grouped-query attention); smeared keys are read after smearing
+- `blocks.{i}.attn.hook_attn_scores`: scaled scores, minus infinity where masked, [batch, heads, query, key]
+- `blocks.{i}.attn.hook_pattern`: attention weights, [batch, heads, query, key]
+- `blocks.{i}.attn.hook_z`: weighted values, before the output projection, [batch, position, heads, head_width]
+- `blocks.{i}.hook_attn_out`, `blocks.{i}.hook_mlp_out`: what attention and MLP add, [batch, position, width]
+- `blocks.{i}.mlp.hook_post`: MLP hidden units after the activation (and gate), [batch, position, mlp_width]
+- `ln_final.hook_normalized`: what the unembedding reads, [batch, position, width]
+"""
+
+import difflib
+import fnmatch
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from windtunnel.laboratory.errors import UsageError
+from windtunnel.laboratory.errors import Unsupported, UsageError
 
 Intervention = Callable[[Tensor], Tensor | None]
 
@@ -21,7 +41,7 @@ class Tap:
     name: str
     interventions: list[Intervention] = field(default_factory=list)
     readers: list[Callable[[Tensor], None]] = field(default_factory=list)
-    visits: int = 0
+    close: Callable[[], None] | None = None
 
     @property
     def writes(self) -> bool:
@@ -29,12 +49,7 @@ class Tap:
         return bool(self.interventions)
 
     def visit(self, activation: Tensor) -> Tensor:
-        """Pass an activation through: the same tensor if nothing changed it.
-
-        Raises:
-            UsageError: An intervention changed the shape, dtype or device, or edited in place and returned nothing.
-        """
-        self.visits += 1
+        """Pass an activation through: the same tensor if nothing changed it."""
         for intervention in self.interventions:
             activation = _apply(self.name, intervention, activation)
         for read in self.readers:
@@ -46,6 +61,117 @@ def visit(taps: Mapping[str, Tap], name: str, activation: Tensor) -> Tensor:
     """Pass an activation through the tap of that name, if there is one."""
     tap = taps.get(name)
     return activation if tap is None else tap.visit(activation)
+
+
+class Tappable(Protocol):
+    """A model with sites.
+
+    Attributes:
+        sites: Every site's name, in the order of the forward pass.
+        taps: The taps now open, by name; shared by everything that holds the same module.
+    """
+
+    sites: list[str]
+    taps: dict[str, Tap]
+
+    def open(self, tap: Tap) -> Callable[[], None]:
+        """Connect a tap to its site and return what disconnects it."""
+
+
+@contextmanager
+def record(model: Tappable, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Read activations of the forward passes run inside; see `LanguageModel.record`."""
+    recording: dict[str, Tensor] = {}
+    with ExitStack() as stack:
+        for name in expand(model.sites, names):
+            stack.enter_context(_connected(model, name, reader=_Store(recording, name)))
+        yield recording
+
+
+@contextmanager
+def intervene(model: Tappable, interventions: Mapping[str, Intervention]) -> Iterator[None]:
+    """Rewrite activations in the forward passes run inside; see `LanguageModel.intervene`."""
+    with ExitStack() as stack:
+        for name, function in interventions.items():
+            for site in expand(model.sites, [name]):
+                stack.enter_context(_connected(model, site, intervention=function))
+        yield
+
+
+def expand(sites: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The sites that names and shell-style patterns (`blocks.*.hook_resid_post`) mean, in the model's order.
+
+    Raises:
+        Unsupported: The model has no sites.
+        UsageError: A name or pattern matches none.
+    """
+    if not sites:
+        raise Unsupported(
+            "This model's architecture has no map of sites; record and intervene work on decoders trained here and "
+            "on Llama, Mistral, Qwen2, Qwen3, GPT-2 and GPT-NeoX checkpoints."
+        )
+    wanted: set[str] = set()
+    for name in names:
+        matching = fnmatch.filter(sites, name) if "*" in name else [name] * (name in sites)
+        if not matching:
+            near = difflib.get_close_matches(name, sites, n=3, cutoff=0.0)
+            raise UsageError(f"There is no site {name!r}; the nearest are {', '.join(near)}.")
+        wanted.update(matching)
+    return [site for site in sites if site in wanted]
+
+
+@dataclass
+class _Store:
+    recording: dict[str, Tensor]
+    name: str
+
+    def __call__(self, activation: Tensor) -> None:
+        self.recording[self.name] = activation
+
+
+@contextmanager
+def _connected(
+    model: Tappable,
+    name: str,
+    reader: Callable[[Tensor], None] | None = None,
+    intervention: Intervention | None = None,
+) -> Iterator[None]:
+    """Add one reader or intervention to a site; on leaving, remove it and complain if it was never reached."""
+    fired = False
+
+    def read(activation: Tensor) -> None:
+        nonlocal fired
+        fired = True
+        assert reader is not None
+        reader(activation)
+
+    def rewrite(activation: Tensor) -> Tensor | None:
+        nonlocal fired
+        fired = True
+        assert intervention is not None
+        return intervention(activation)
+
+    tap = model.taps.get(name)
+    if tap is None:
+        tap = model.taps[name] = Tap(name)
+        tap.close = model.open(tap)
+    if reader is not None:
+        tap.readers.append(read)
+    else:
+        tap.interventions.append(rewrite)
+    try:
+        yield
+    finally:
+        if reader is not None:
+            tap.readers.remove(read)
+        else:
+            tap.interventions.remove(rewrite)
+        if not tap.readers and not tap.interventions:
+            del model.taps[name]
+            if tap.close is not None:
+                tap.close()
+    if not fired:
+        raise UsageError(f"{name} was never reached inside the `with` block; call the model inside it.")
 
 
 def _apply(name: str, intervention: Intervention, activation: Tensor) -> Tensor:

