@@ -150,9 +150,10 @@ def _from_transformers(where: str, dtype: str, **options: Any) -> LanguageModel:
         ) from error
     for problem in ("missing_keys", "mismatched_keys"):
         if information.get(problem):
+            first = f"{problem.replace('_', ' ')}: {sorted(information[problem])[0]!r}"
             raise DataError(
-                f"{shown} does not fit its own config: {problem.replace('_', ' ')} {sorted(information[problem])[0]!r}; "
-                "the weights are of another architecture or incomplete, so copy the checkpoint again."
+                f"{shown} does not fit its own config ({first}); "
+                "its weights are incomplete or of another architecture, so copy the checkpoint again."
             )
     try:
         with _quietly():
