@@ -13,6 +13,7 @@ class Architecture:
         embedding: Token embedding.
         blocks: List of blocks.
         final_normalization: Last normalisation, before the unembedding.
+        attention_normalization: Normalisation before the attention of a block, relative to the block.
         attention: Attention module of a block; the next four are relative to it.
         projections: Query, key and value projections, or one fused projection.
         fused: How a fused projection lays out its output: `thirds` (all queries, all keys, all values) or `heads`
@@ -27,6 +28,7 @@ class Architecture:
     embedding: str
     blocks: str
     final_normalization: str
+    attention_normalization: str
     attention: str
     projections: tuple[str, ...]
     attention_output: str
@@ -42,6 +44,7 @@ _LLAMA = Architecture(
     embedding="model.embed_tokens",
     blocks="model.layers",
     final_normalization="model.norm",
+    attention_normalization="input_layernorm",
     attention="self_attn",
     projections=("q_proj", "k_proj", "v_proj"),
     attention_output="o_proj",
@@ -59,6 +62,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         embedding="transformer.wte",
         blocks="transformer.h",
         final_normalization="transformer.ln_f",
+        attention_normalization="ln_1",
         attention="attn",
         projections=("c_attn",),
         fused="thirds",
@@ -72,6 +76,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         embedding="gpt_neox.embed_in",
         blocks="gpt_neox.layers",
         final_normalization="gpt_neox.final_layer_norm",
+        attention_normalization="input_layernorm",
         attention="attention",
         projections=("query_key_value",),
         fused="heads",

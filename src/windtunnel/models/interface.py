@@ -38,6 +38,9 @@ class Backend(Decoder, sites.Tappable, Protocol):
     def attention_weights(self, layer: int) -> AttentionWeights:
         """Weights of one layer by head."""
 
+    def normalization(self, layer: int | None) -> nn.Module:
+        """The normalisation before a layer's attention, or the last one."""
+
     def embedding(self) -> Tensor:
         """Token embeddings, [vocabulary, width]."""
 

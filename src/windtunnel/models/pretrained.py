@@ -194,6 +194,13 @@ class Pretrained:
         output = _outputs_first(attention.get_submodule(table.attention_output), table)
         return AttentionWeights(query, key, value, output_by_head(output, shape))
 
+    def normalization(self, layer: int | None) -> nn.Module:
+        """The normalisation before a layer's attention, or the last one."""
+        table = self._mapped()
+        if layer is None:
+            return self.module.get_submodule(table.final_normalization)
+        return self._block(layer).get_submodule(table.attention_normalization)
+
     def embedding(self) -> Tensor:
         """Token embeddings, [vocabulary, width]."""
         weight: Tensor = self.module.get_input_embeddings().weight

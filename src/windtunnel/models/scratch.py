@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from windtunnel.models.attention import Cache
 from windtunnel.models.shape import AttentionWeights, Shape, by_head, output_by_head
@@ -71,6 +71,14 @@ class FromScratch:
             value=by_head(value, shape),
             output=output_by_head(attention.output.weight, shape),
         )
+
+    def normalization(self, layer: int | None) -> nn.Module:
+        """The normalisation before a layer's attention, or the last one."""
+        if layer is None:
+            return self.module.final_normalization
+        block = self.module.blocks[layer]
+        assert isinstance(block, Block)
+        return block.attention_normalization
 
     def embedding(self) -> Tensor:
         """Token embeddings, [vocabulary, width]."""

@@ -1,13 +1,14 @@
 """Weight matrices by head, the same for decoders trained here and for pretrained ones."""
 
+import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.models.interface import LanguageModel
 from windtunnel.models.shape import AttentionWeights
 
-__all__ = ["AttentionWeights", "attention_weights", "embedding", "unembedding"]
+__all__ = ["AttentionWeights", "attention_weights", "embedding", "normalization_map", "unembedding"]
 
 
 def attention_weights(model: LanguageModel, layer: int) -> AttentionWeights:
@@ -33,3 +34,25 @@ def embedding(model: LanguageModel) -> Float[Tensor, "vocabulary width"]:
 def unembedding(model: LanguageModel) -> Float[Tensor, "width vocabulary"]:
     """Unembedding: `logits = normalised @ unembedding`."""
     return model.backend.unembedding()
+
+
+def normalization_map(model: LanguageModel, layer: int | None) -> Float[Tensor, "width width"]:
+    """Linear part of the normalisation before a layer's attention, or before the unembedding.
+
+    `normalised = scale * (x @ map)` plus a bias, where only the scale depends on x: fold it into the weights that read
+    the normalised stream to get a circuit over the residual stream itself.
+
+    Args:
+        model: The model.
+        layer: The layer; None: the last normalisation.
+
+    Raises:
+        Unsupported: The architecture has no map of its weights.
+    """
+    module = model.backend.normalization(layer)
+    gain = module.weight
+    assert isinstance(gain, Tensor)
+    identity = torch.eye(len(gain), device=gain.device, dtype=gain.dtype)
+    if isinstance(module, nn.LayerNorm):  # subtracts the mean, which RMS normalisations do not
+        identity = identity - 1.0 / len(gain)
+    return identity * gain
