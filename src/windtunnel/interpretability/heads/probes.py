@@ -1,4 +1,4 @@
-"""Probes: sequences of random tokens repeated, on which head scores do not depend on natural statistics."""
+"""What heads are measured on: random tokens repeated, and ordinary sequences."""
 
 from dataclasses import dataclass
 
@@ -6,97 +6,89 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from windtunnel.data.worlds.copying import repeated_tokens
+from windtunnel.interpretability.heads.losses import ContextWindows, default_windows
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.models.interface import LanguageModel
 
 LENGTH = 25
 """Random tokens in a segment (Olsson et al., 2022)."""
 
-REPEATS = 4
-"""Times the segment is repeated (Olsson et al., 2022)."""
+COPIES = 4
+"""Times the segment is said (Olsson et al., 2022)."""
+
+LEFT_OUT = 0.1
+"""Share of the vocabulary left out at either end, the commonest and the rarest tokens, when random tokens are drawn."""
 
 
 @dataclass(frozen=True)
 class RepeatedTokens:
-    """Random segments, each repeated.
+    """Random segments, each said several times.
 
     Attributes:
         tokens: [sequences, position]: BOS if there is one, then the copies.
         length: Tokens in one copy.
-        repeats: Copies.
+        copies: How often each is said.
         bos: Whether the first token is the model's BOS.
     """
 
     tokens: Int[Tensor, "sequences position"]
     length: int
-    repeats: int
+    copies: int
     bos: bool
 
     @property
-    def segment(self) -> Int[Tensor, "sequences length"]:
-        """One copy of each segment."""
-        return self.tokens[:, self.bos : self.bos + self.length]
+    def segment(self) -> slice:
+        """The positions of the first copy."""
+        return slice(int(self.bos), int(self.bos) + self.length)
 
 
-def repeated_tokens(
-    candidates: Int[Tensor, " candidates"],
-    context: int,
-    *,
-    generator: torch.Generator,
-    sequences: int = 10,
-    length: int = LENGTH,
-    repeats: int = REPEATS,
-    bos: int | None = None,
+def repeated_probe(
+    model: LanguageModel, *, generator: torch.Generator, sequences: int = 10, copies: int = COPIES
 ) -> RepeatedTokens:
-    """Draw random segments of different tokens and repeat each.
-
-    Args:
-        candidates: Tokens to draw from.
-        context: Longest sequence the model reads: as many whole copies as fit, at most `repeats`.
-        generator: Source of randomness.
-        sequences: How many.
-        length: Tokens in a segment.
-        repeats: Copies of it.
-        bos: Put before the first copy.
+    """The paper's probe for a model: BOS, if it has one, then 25 random tokens 4 times; shorter ones in short contexts.
 
     Raises:
-        UsageError: Too few candidates, or not even two copies fit.
+        UsageError: The context is too short for copies of two tokens.
     """
-    start = 0 if bos is None else 1
-    repeats = min(repeats, (context - start) // length)
-    if repeats < 2:
-        raise UsageError(f"Two copies of {length} tokens do not fit a context of {context}; use shorter segments.")
-    if len(candidates) < length:
-        raise UsageError(f"{len(candidates)} tokens are too few for segments of {length} different ones.")
-    drawn = [candidates[torch.randperm(len(candidates), generator=generator)[:length]] for _ in range(sequences)]
-    tokens = torch.stack(drawn).repeat(1, repeats)
-    if bos is not None:
-        tokens = torch.cat((torch.full((sequences, 1), bos), tokens), dim=1)
-    return RepeatedTokens(tokens, length, repeats, bos is not None)
-
-
-def common_and_rare_left_out(
-    vocabulary: int, *, counts: Int[Tensor, " vocabulary"] | None = None, share: float = 0.1
-) -> Int[Tensor, " kept"]:
-    """Token ids without the most and the least common ones.
-
-    Args:
-        vocabulary: Number of token ids.
-        counts: How often each occurs. Without counts the ids stand for the order of frequency, as in byte-pair
-            vocabularies, which list their tokens in the order of merging.
-        share: Share of the vocabulary left out at each end.
-    """
-    order = torch.arange(vocabulary) if counts is None else counts.argsort(descending=True, stable=True)
-    cut = int(share * vocabulary)
-    return order[cut : vocabulary - cut].sort().values
-
-
-def probe_for(
-    model: LanguageModel, *, generator: torch.Generator, sequences: int = 10, counts: Tensor | None = None
-) -> RepeatedTokens:
-    """The paper's probe for a model: its BOS, if it has one, then 25 random tokens as often as fit, at most 4 times."""
-    candidates = common_and_rare_left_out(model.shape.vocabulary, counts=counts)
     bos = None if model.tokenizer is None else model.tokenizer.bos
-    return repeated_tokens(
-        candidates, model.shape.context, generator=generator, sequences=sequences, length=LENGTH, bos=bos
+    room = model.shape.context - (bos is not None)
+    length = min(LENGTH, room // copies)
+    if length < 2:
+        raise UsageError(
+            f"{copies} copies do not fit the context of {model.shape.context} tokens of {model.name}; ask for fewer."
+        )
+    vocabulary = model.shape.vocabulary
+    tokens = repeated_tokens(
+        sequences, vocabulary, generator, length=length, copies=copies, bos=bos, exclude=int(LEFT_OUT * vocabulary)
     )
+    return RepeatedTokens(tokens, length, copies, bos is not None)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What every snapshot of every model of a study is measured on.
+
+    Attributes:
+        repeated: Random tokens repeated.
+        text: Held-out ordinary sequences, [sequences, position].
+        windows: Token indices of the in-context-learning score.
+        marked: One token index per sequence of `text`, whose loss stands for it in the principal components.
+    """
+
+    repeated: RepeatedTokens
+    text: Int[Tensor, "sequences position"]
+    windows: ContextWindows
+    marked: Int[Tensor, " sequences"]
+
+
+def material(
+    repeated: RepeatedTokens,
+    text: Int[Tensor, "sequences position"],
+    generator: torch.Generator,
+    windows: ContextWindows | None = None,
+) -> Material:
+    """Put the measuring material together, marking one random token of each sequence."""
+    windows = default_windows(text.shape[1]) if windows is None else windows
+    marked = torch.randint(1, text.shape[1], (len(text),), generator=generator)
+    return Material(repeated, text, windows, marked)

@@ -26,8 +26,9 @@ class HeadScores:
     """One number per head, each [layers, heads].
 
     Attributes:
-        prefix_matching: Attention to where induction says, mean over queries whose token occurred before.
-        prefix_matching_paper: The same, mean over all queries (the paper's definition).
+        prefix_matching: Attention to where induction says, mean over all queries (the paper's definition: at most
+            (copies - 1) / copies).
+        prefix_matching_normalised: The same, mean over the queries whose token occurred before (at most 1).
         previous_token: Attention to the token before.
         copying: Raise of the logit of the token attended to, in [-1, 1].
         copying_eigenvalues: Sum of the OV circuit's eigenvalues over the sum of their absolute values.
@@ -35,7 +36,7 @@ class HeadScores:
     """
 
     prefix_matching: Scores
-    prefix_matching_paper: Scores
+    prefix_matching_normalised: Scores
     previous_token: Scores
     copying: Scores
     copying_eigenvalues: Scores
@@ -57,16 +58,16 @@ def score_heads(
         probe: Repeated random tokens, for prefix matching and copying.
         text: Natural sequences, for the previous-token score; by default the probe.
     """
-    prefix, prefix_paper, previous, copied = _activation_scores(model, probe)
+    prefix, normalised, previous, copied = _activation_scores(model, probe)
     if text is not None:
         previous = previous_token_scores(model, text)
     eigenvalues, traces = _weight_scores(model, previous)
-    return HeadScores(*(_array(scores) for scores in (prefix, prefix_paper, previous, copied, eigenvalues, traces)))
+    return HeadScores(*(_array(scores) for scores in (prefix, normalised, previous, copied, eigenvalues, traces)))
 
 
 @torch.no_grad()
 def prefix_scores(model: LanguageModel, probe: RepeatedTokens) -> Float[Tensor, "sequences layers heads"]:
-    """Normalised prefix matching of every head on every sequence of the probe."""
+    """Prefix matching of every head on every sequence of the probe, as the paper defines it."""
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.shape.layers)]
     scores = []
     for tokens in probe.tokens.split(_rows(model, probe.tokens.shape[1])):
@@ -74,7 +75,7 @@ def prefix_scores(model: LanguageModel, probe: RepeatedTokens) -> Float[Tensor, 
             model(tokens)
         tokens = tokens.to(model.device)
         scores.append(
-            torch.stack([patterns.prefix_matching(recorded[name], tokens).normalised for name in names], dim=1)
+            torch.stack([patterns.prefix_matching(recorded[name], tokens).paper for name in names], dim=1)
         )
     return torch.cat(scores).cpu()
 
@@ -118,11 +119,11 @@ def at_least(scores: Scores, threshold: float) -> list[Head]:
 
 
 def _activation_scores(model: LanguageModel, probe: RepeatedTokens) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Prefix matching (normalised, paper), previous token and copying, each [layers, heads]."""
+    """Prefix matching (as the paper defines it, normalised), previous token and copying, each [layers, heads]."""
     shape = model.shape
-    prefix, prefix_paper, previous, copied = (torch.zeros(shape.layers, shape.heads) for _ in range(4))
-    unembedding = weights.unembedding(model)
-    segment = slice(int(probe.bos), int(probe.bos) + probe.length)
+    prefix, normalised, previous, copied = (torch.zeros(shape.layers, shape.heads) for _ in range(4))
+    unembedding = weights.normalization_map(model, None) @ weights.unembedding(model)
+    segment = probe.segment
     for tokens in probe.tokens.split(_rows(model, probe.tokens.shape[1])):
         with model.record("blocks.*.attn.hook_pattern", "blocks.*.attn.hook_v") as recorded:
             model(tokens)
@@ -130,29 +131,32 @@ def _activation_scores(model: LanguageModel, probe: RepeatedTokens) -> tuple[Ten
         for layer in range(shape.layers):
             pattern = recorded[f"blocks.{layer}.attn.hook_pattern"]
             matched = patterns.prefix_matching(pattern, tokens)
-            prefix[layer] += matched.normalised.sum(dim=0).cpu()
-            prefix_paper[layer] += matched.paper.sum(dim=0).cpu()
+            prefix[layer] += matched.paper.sum(dim=0).cpu()
+            normalised[layer] += matched.normalised.sum(dim=0).cpu()
             previous[layer] += patterns.previous_token(pattern).sum(dim=0).cpu()
             values = recorded[f"blocks.{layer}.attn.hook_v"][:, segment]
             values = values.repeat_interleave(shape.heads // values.shape[2], dim=2)
             output = weights.attention_weights(model, layer).output
             copied[layer] += circuits.copying(values, output, unembedding, tokens[:, segment]).sum(dim=0).cpu()
     count = len(probe.tokens)
-    return prefix / count, prefix_paper / count, previous / count, copied / count
+    return prefix / count, normalised / count, previous / count, copied / count
 
 
 def _weight_scores(model: LanguageModel, previous: Tensor) -> tuple[Tensor, Tensor]:
-    """Copying eigenvalues and QK traces, each [layers, heads]."""
-    embedding, unembedding = weights.embedding(model), weights.unembedding(model)
+    """Copying eigenvalues and QK traces, each [layers, heads], with the gains of the normalisations folded in."""
+    embedding = weights.embedding(model)
+    unembedding = weights.normalization_map(model, None) @ weights.unembedding(model)
     moved = torch.zeros(model.shape.width, model.shape.width, device=model.device)
     eigenvalues, traces = [], []
     for layer in range(model.shape.layers):
+        normalised = weights.normalization_map(model, layer)
         attention = weights.attention_weights(model, layer)
-        cycles = circuits.copying_eigenvalues(attention.value, attention.output, embedding, unembedding)
+        query, key, value = (normalised @ weight for weight in (attention.query, attention.key, attention.value))
+        cycles = circuits.copying_eigenvalues(value, attention.output, embedding, unembedding)
         eigenvalues.append(circuits.eigenvalue_positivity(cycles).cpu())
-        traces.append(circuits.composed_key_traces(attention.query, attention.key, moved, embedding).cpu())
+        traces.append(circuits.composed_key_traces(query, key, moved, embedding).cpu())
         scores = previous[layer].to(model.device)
-        moved = moved + circuits.previous_token_map(attention.value, attention.output, scores)
+        moved = moved + circuits.previous_token_map(value, attention.output, scores)
     return torch.stack(eigenvalues), torch.stack(traces)
 
 
