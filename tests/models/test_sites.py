@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.models.kinds import KINDS, ORIGINALS, model, original, tokens
-from windtunnel.laboratory.errors import Unsupported, UsageError
+from tests.models.kinds import KINDS, model, tokens
+from windtunnel.laboratory.errors import UsageError
 from windtunnel.models.interface import LanguageModel
-from windtunnel.models.pretrained import Pretrained
 
 pytestmark = pytest.mark.parametrize("kind", KINDS)
 
@@ -252,30 +251,3 @@ def test_two_views_of_one_module_share_its_taps(kind):
     with subject.record("blocks.0.hook_resid_post") as first, again.record("blocks.0.hook_resid_post") as second:
         again(tokens())
     assert torch.equal(first["blocks.0.hook_resid_post"], second["blocks.0.hook_resid_post"])
-
-
-def test_logits_equal_those_of_the_original_library(kind):
-    if kind not in ORIGINALS:
-        pytest.skip("a decoder of our own is checked against the float64 reference")
-    reference, subject = original(kind), model(kind)
-    for implementation in ("sdpa", "eager"):
-        reference.set_attn_implementation(implementation)
-        assert_close(subject(tokens()), reference(tokens()).logits, atol=1e-5, rtol=1e-5)
-    reference.set_attn_implementation("eager")
-    attentions = reference(tokens(), output_attentions=True).attentions
-    with subject.record("blocks.*.attn.hook_pattern") as patterns:
-        subject(tokens())
-    for layer, attention in enumerate(attentions):
-        assert_close(patterns[f"blocks.{layer}.attn.hook_pattern"], attention, atol=1e-5, rtol=1e-5)
-
-
-def test_an_unmapped_architecture_says_which_are_mapped(kind):
-    if kind != "llama":
-        pytest.skip("one is enough")
-    module = original(kind)
-    module.config.model_type = "unheard_of"
-    subject = LanguageModel(Pretrained(module), None, "unheard")
-    assert subject.sites == []
-    with pytest.raises(Unsupported, match="GPT-NeoX"), subject.record("hook_embed"):
-        pass
-    assert_close(subject(tokens()), original(kind)(tokens()).logits)

@@ -40,7 +40,12 @@ def save(module: Transformer, directory: str | Path, tokenizer: Savable | None =
     if tokenizer is not None:
         tokenizer.save(directory)
     write_weights(directory / WEIGHTS_FILE, module.state_dict())
-    write_json(directory / CONFIG_FILE, {"model_type": MODEL_TYPE, **module.config.model_dump()})
+    write_config(directory, module.config)
+
+
+def write_config(directory: Path, config: TransformerConfig) -> None:
+    """Write a decoder's config where `save` puts it."""
+    write_json(directory / CONFIG_FILE, {"model_type": MODEL_TYPE, **config.model_dump()})
 
 
 def write_weights(path: Path, weights: dict[str, Tensor]) -> None:

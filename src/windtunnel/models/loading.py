@@ -1,10 +1,11 @@
 """Finding and reading a model by name, always from files already here if they are."""
 
 import importlib.util
+import io
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from windtunnel.models.checkpoint import CONFIG_FILE, MODEL_TYPE, load_transform
 from windtunnel.models.interface import LanguageModel, from_module
 
 SMOLLM = "smollm2-135m"
+TOKENIZER_FILES = {"tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
 
@@ -105,44 +107,49 @@ def _from_hub(name: str, dtype: str) -> LanguageModel:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise UsageError(f"There is no model {name!r}: no such file or directory, nor can it be a hub name.")
     import huggingface_hub
-    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled, RepositoryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
-        directory = huggingface_hub.snapshot_download(name, local_files_only=True)
-        return _from_transformers(directory, dtype, local_files_only=True)
+        directory = Path(huggingface_hub.snapshot_download(name, local_files_only=True))
+        if any(directory.glob("*.safetensors")):
+            return _from_transformers(str(directory), dtype, local_files_only=True)
     except LocalEntryNotFoundError:
         pass
     try:
         # One short question first: without a network, a download would retry for minutes.
-        huggingface_hub.HfApi().model_info(name, timeout=10)
+        files = huggingface_hub.HfApi().model_info(name, timeout=10).siblings or []
     except RepositoryNotFoundError as error:
         raise UsageError(
             f"There is no model {name!r}: no such file or directory, and the Hugging Face hub has none of that name; "
             f"try {SMOLLM}."
         ) from error
-    except (OfflineModeIsEnabled, OSError, RuntimeError) as error:
+    except Exception as error:  # whatever the HTTP client of the day raises
         raise DataError(
             f"There is no file or directory {name!r}, and the Hugging Face hub cannot be reached to look for it; "
             f"download it elsewhere and name its directory, or use {SMOLLM}."
         ) from error
-    return _from_transformers(name, dtype, local_files_only=False)
+    return _from_transformers(name, dtype, {file.rfilename for file in files}, local_files_only=False)
 
 
-def _from_transformers(where: str, dtype: str, **options: Any) -> LanguageModel:
+def _from_transformers(where: str, dtype: str, files: set[str] | None = None, **options: Any) -> LanguageModel:
     """Load model and tokenizer with transformers, whose many errors become one sentence."""
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from windtunnel.models.pretrained import Pretrained
     from windtunnel.models.tokenization import PretrainedTokenizer
 
     shown = str(Path(where) / options["gguf_file"]) if "gguf_file" in options else where
+    if files is None:
+        files = {path.name for path in Path(where).iterdir()}
+    tokenizer: Codec | None = None  # without one, a checkpoint is studied by token ids
     try:
-        with _quietly():
+        with _quietly() if options["local_files_only"] else nullcontext():  # a download shows its progress
             module, information = AutoModelForCausalLM.from_pretrained(
                 where, dtype=DTYPES[dtype], output_loading_info=True, **options
             )
-    except (SafetensorError, OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, EOFError) as error:
+            if "gguf_file" in options or files & TOKENIZER_FILES:  # else transformers would invent an empty one
+                tokenizer = PretrainedTokenizer(AutoTokenizer.from_pretrained(where, **options))
+    except Exception as error:  # the readers of a dozen formats raise as many kinds of error on a broken file
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(
             f"{shown} cannot be loaded as a language model ({reason}); the files may be cut short or of a kind that "
@@ -155,11 +162,6 @@ def _from_transformers(where: str, dtype: str, **options: Any) -> LanguageModel:
                 f"{shown} does not fit its own config ({first}); "
                 "its weights are incomplete or of another architecture, so copy the checkpoint again."
             )
-    try:
-        with _quietly():
-            tokenizer: Codec | None = PretrainedTokenizer(AutoTokenizer.from_pretrained(where, **options))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        tokenizer = None  # a checkpoint without a tokenizer is studied by token ids
     return LanguageModel(Pretrained(module), tokenizer, where)
 
 
@@ -172,7 +174,8 @@ def _quietly() -> Iterator[None]:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        yield
+        with redirect_stderr(io.StringIO()):  # the GGUF reader draws its bar whatever the settings
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if shown:

