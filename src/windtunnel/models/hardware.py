@@ -47,6 +47,6 @@ def faster_precision(loss: Callable[[], Tensor], device: str) -> tuple[Precision
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16"):
                 value = loss()
             torch.autograd.backward(value)
-            float(value)  # waits for the device
+            float(value.detach())  # waits for the device
             seconds[precision] = min(seconds[precision], time.perf_counter() - began)
     return "bf16" if seconds["bf16"] < 0.9 * seconds["fp32"] else "fp32", seconds
