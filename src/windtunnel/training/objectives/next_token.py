@@ -32,7 +32,7 @@ def next_token(model: Any, batch: dict[str, Tensor]) -> tuple[Float[Tensor, ""],
         loss = _chunked(model, model.features(tokens[:, :-1], **options), labels)
     else:
         logits = model(tokens[:, :-1], **options)
-        loss = functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), reduction="sum")
+        loss = functional.cross_entropy(_exact(logits.flatten(0, 1)), labels.flatten(), reduction="sum")
     return loss, torch.as_tensor(total, device=tokens.device)
 
 
@@ -51,8 +51,13 @@ def token_losses(
     logits: Float[Tensor, "batch position vocabulary"], targets: Int[Tensor, "batch position"]
 ) -> Float[Tensor, "batch position"]:
     """The loss of each token, in nats."""
-    losses = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+    losses = functional.cross_entropy(_exact(logits.flatten(0, 1)), targets.flatten(), reduction="none")
     return losses.view_as(targets)
+
+
+def _exact(logits: Tensor) -> Tensor:
+    """Half-precision logits in 32 bits, others as they are."""
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
 
 def _vocabulary(model: Any) -> int:
@@ -63,7 +68,7 @@ def _chunked(model: Any, features: Tensor, labels: Tensor) -> Tensor:
     rows = max(CHUNK // _vocabulary(model), 1)
 
     def piece(part: Tensor, wanted: Tensor) -> Tensor:
-        return functional.cross_entropy(model.unembed(part).float(), wanted, reduction="sum")
+        return functional.cross_entropy(_exact(model.unembed(part)), wanted, reduction="sum")
 
     pieces = zip(torch.split(features.flatten(0, 1), rows), torch.split(labels.flatten(), rows), strict=True)
     losses = [checkpoint(piece, part, wanted, use_reentrant=False) for part, wanted in pieces]
