@@ -31,8 +31,9 @@ def test_muon_moves_hidden_matrices_by_near_orthogonal_steps():
     train(model, next_token, small.source(), config)
     for name, parameter in model.named_parameters():
         if name in names:
-            singular = torch.linalg.svdvals(parameter.detach() - before[name])
-            assert singular[-1] / singular[0] > 0.4, name
+            singular = torch.linalg.svdvals((parameter - before[name]).detach())
+            # The directions that layer normalisation removes have no gradient; all others move about equally.
+            assert singular.median() / singular[0] > 0.5, name
 
 
 def test_muon_trains():

@@ -53,7 +53,7 @@ def write(
     final = path_of(folder, step)
     partial = final.with_name(f".{final.name}.partial")
     weights = cast(dict[str, Tensor], get_model_state_dict(model, options=WHOLE))
-    tensors = {} if optimizers is None else _tensors(get_optimizer_state_dict(model, optimizers, options=WHOLE))
+    state = {} if optimizers is None else get_optimizer_state_dict(model, optimizers, options=WHOLE)
     if not write:
         return final
     shutil.rmtree(partial, ignore_errors=True)
@@ -64,7 +64,7 @@ def write(
         if isinstance(inner, Transformer):
             write_config(partial, inner.config)
         if optimizers is not None:
-            write_weights(partial / OPTIMIZER_FILE, tensors)
+            write_weights(partial / OPTIMIZER_FILE, _tensors(state))
             write_json(partial / STATE_FILE, {"facts": facts})
         if final.exists():
             shutil.rmtree(final)
