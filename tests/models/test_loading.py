@@ -43,12 +43,20 @@ def test_our_checkpoint_and_the_newest_of_a_run(tmp_path):
         save(Transformer(TINY, generator), tmp_path / "checkpoints" / f"step-{step}")
     (tmp_path / "config.json").write_text("{}")  # the run's own config is not a model's
     (tmp_path / "checkpoints" / "step-9000").mkdir()  # begun, not finished
+    save(Transformer(TINY), tmp_path / "checkpoints" / ".step-9001.partial")
     newest = Transformer(TINY, torch.Generator().manual_seed(300))
     for where in (tmp_path, tmp_path / "checkpoints", tmp_path / "checkpoints" / "step-300"):
         model = load(where)
         assert torch.equal(model.module.embedding.weight, newest.embedding.weight)
     older = load(tmp_path / "checkpoints" / "step-40")
     assert not torch.equal(older.module.embedding.weight, newest.embedding.weight)
+
+
+def test_a_run_of_parts_names_them(tmp_path):
+    save(Transformer(TINY), tmp_path / "runs" / "2-layers" / "checkpoints" / "step-1")
+    with pytest.raises(DataError, match="2-layers"):
+        load(tmp_path)
+    assert load(tmp_path / "runs" / "2-layers").shape.layers == 1
 
 
 def _truncated_safetensors(directory):

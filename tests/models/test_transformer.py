@@ -119,6 +119,21 @@ def test_every_parameter_gets_a_gradient():
     assert [name for name, p in module.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
+@settings(max_examples=25, deadline=None)
+@given(configs())
+def test_bfloat16_autocast_and_weights_train_every_option(config):
+    module = Transformer(config)
+    tokens, mask = tokens_of(module, 2, 8), torch.tensor([[True] * 8, [False] * 3 + [True] * 5])
+    with torch.no_grad():
+        exact = module(tokens, mask=mask)
+    for half in (False, True):
+        module = module.bfloat16() if half else module
+        with torch.autocast("cpu", torch.bfloat16, enabled=not half):
+            logits = module(tokens, mask=mask)
+        logits.float().logsumexp(-1).sum().backward()
+        assert_close(logits.float()[mask], exact[mask], atol=0.3, rtol=0.1)
+
+
 def test_the_generator_decides_the_weights_and_the_global_one_is_left_alone():
     torch.manual_seed(5)
     state = torch.get_rng_state()

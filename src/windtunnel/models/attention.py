@@ -19,7 +19,7 @@ class Layout:
     Attributes:
         allowed: Which key each query may see, [batch, 1, query, key]; None: all earlier ones (`causal`).
         causal: Whether the causal mask is still to be applied (never together with `allowed`).
-        rotation: Cosines and sines, each [batch or 1, 1, position, head_width / 2]; None without rotary positions.
+        rotation: Cosines and sines, each [batch or 1, 1, position, head_width]; None without rotary positions.
         added: Vectors added to the inputs of query and key projections, [batch or 1, position, width], or None.
         continues: Whether a token's predecessor belongs to the same sequence, [batch, position]; None: all but
             the first do.
@@ -68,8 +68,7 @@ def rotate(
 ) -> Float[Tensor, "batch heads position head_width"]:
     """Rotate the pairs (i, i + head_width / 2) by the position's angles (Su et al., 2021; arXiv:2104.09864)."""
     cosine, sine = rotation
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+    return x * cosine + x.roll(x.shape[-1] // 2, -1) * sine
 
 
 def attention_scores(
@@ -178,7 +177,8 @@ class Attention(nn.Module):
             previous = torch.where(layout.continues[:, :, None, None], previous, key)
         if cache is not None:
             cache.last_key[self.layer] = key[:, -1:].transpose(1, 2)
-        return torch.lerp(previous, key, torch.sigmoid(smear)[:, None].expand(-1, self.head_width))
+        share = torch.sigmoid(smear).to(key.dtype)[:, None].expand(-1, self.head_width)
+        return torch.lerp(previous, key, share)
 
 
 def visit_pattern(
@@ -220,7 +220,8 @@ def sinusoids(positions: Int[Tensor, " position"], width: int) -> Float[Tensor, 
 def rotation_of(
     positions: Int[Tensor, "rows position"], head_width: int, base: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotary angles, each [rows, 1, position, head_width / 2]."""
+    """Cosines and sines for `rotate`, each [rows, 1, position, head_width]; the first half of the sines negated."""
     exponent = torch.arange(0, head_width, 2, dtype=torch.float32, device=positions.device) / head_width
     angle = positions[:, None, :, None].float() * base**-exponent
-    return angle.cos().to(dtype), angle.sin().to(dtype)
+    cosine, sine = angle.cos(), angle.sin()
+    return torch.cat((cosine, cosine), dim=-1).to(dtype), torch.cat((-sine, sine), dim=-1).to(dtype)

@@ -70,11 +70,13 @@ def _from_directory(directory: Path, dtype: str) -> LanguageModel:
 
 
 def _newest_checkpoint(directory: Path) -> Path:
-    """The complete checkpoint with the highest number in a run's directory."""
+    """The complete checkpoint with the highest step in a run's directory."""
     inside = directory / "checkpoints" if (directory / "checkpoints").is_dir() else directory
-    complete = [path.parent for path in inside.glob(f"**/{CONFIG_FILE}") if _is_model(path)]
+    complete = [path for path in inside.glob("[!.]*") if _is_model(path / CONFIG_FILE)]
     if not complete:
-        raise DataError(f"{directory} holds no model: no config.json that names a model, and no finished checkpoint.")
+        runs = sorted(path.parent.relative_to(directory) for path in directory.glob("runs/*/checkpoints"))
+        parts = f"; its parts may: {', '.join(map(str, runs[:8]))}" if runs else ""
+        raise DataError(f"{directory} holds no model's config.json and no finished checkpoint{parts}.")
     return max(complete, key=lambda path: [int(number) for number in re.findall(r"\d+", path.name)][-1:])
 
 

@@ -222,7 +222,8 @@ class Pretrained:
     def _block(self, layer: int) -> nn.Module:
         blocks = self.module.get_submodule(self._mapped().blocks)
         assert isinstance(blocks, nn.ModuleList)
-        return blocks[layer]
+        block: nn.Module = blocks[layer]
+        return block
 
 
 def _sites(table: Architecture, config: Any) -> list[str]:
