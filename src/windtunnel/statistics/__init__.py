@@ -1,1 +1,26 @@
 """Numbers with intervals."""
+
+from windtunnel.statistics.estimates import Estimate
+
+__all__ = [
+    "Comparison",
+    "Estimate",
+    "bootstrap",
+    "correlation",
+    "holm",
+    "mcnemar",
+    "mean",
+    "paired_difference",
+    "proportion",
+    "wilson",
+    "worst_case",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import what is used when it is used, so that reading an `Estimate` loads no NumPy."""
+    if name in __all__:
+        from windtunnel.statistics import comparisons, intervals
+
+        return getattr(intervals, name, None) or getattr(comparisons, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
