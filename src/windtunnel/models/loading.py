@@ -1,5 +1,6 @@
 """Finding and reading a model by name, always from files already here if they are."""
 
+import functools
 import importlib.util
 import io
 import json
@@ -102,7 +103,24 @@ def _from_gguf(path: Path, dtype: str) -> LanguageModel:
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise DataError(f"{path} is not a GGUF file: it does not begin with the letters GGUF; download it again.")
-    return _from_transformers(str(path.parent), dtype, gguf_file=path.name, local_files_only=True)
+    with _gguf_read_once():
+        return _from_transformers(str(path.parent), dtype, gguf_file=path.name, local_files_only=True)
+
+
+@contextmanager
+def _gguf_read_once() -> Iterator[None]:
+    """Remember what `gguf` parses: transformers parses the same file three times and one table 397 times."""
+    import gguf
+
+    names = ("GGUFReader", "get_tensor_name_map")
+    originals = [getattr(gguf, name) for name in names]
+    for name, original in zip(names, originals, strict=True):
+        setattr(gguf, name, functools.cache(original))
+    try:
+        yield
+    finally:
+        for name, original in zip(names, originals, strict=True):
+            setattr(gguf, name, original)
 
 
 def _from_hub(name: str, dtype: str) -> LanguageModel:
