@@ -36,6 +36,7 @@ def export(module: Transformer, directory: str | Path, tokenizer: Savable | None
         description, weights = _llama_config(config), _llama_weights(module)
     else:
         description, weights = _gpt2_config(config), _gpt2_weights(module)
+    description["dtype"] = str(module.embedding.weight.dtype).removeprefix("torch.")
     if tokenizer is not None:
         tokenizer.save(directory)
         for name in ("bos", "eos", "pad"):
@@ -99,7 +100,6 @@ def _llama_config(config: TransformerConfig) -> dict[str, Any]:
         "attention_bias": config.bias,
         "mlp_bias": config.bias,
         "attention_dropout": config.dropout,
-        "dtype": "float32",
         "bos_token_id": None,
         "eos_token_id": None,
         "pad_token_id": None,
@@ -151,7 +151,6 @@ def _gpt2_config(config: TransformerConfig) -> dict[str, Any]:
         "embd_pdrop": config.dropout,
         "attn_pdrop": config.dropout,
         "tie_word_embeddings": config.tied_embeddings,
-        "dtype": "float32",
         "bos_token_id": None,
         "eos_token_id": None,
         "pad_token_id": None,
@@ -196,4 +195,5 @@ def _gain(normalization: Any) -> Tensor:
 
 def _bias(module: Any, width: int) -> Tensor:
     """The bias, or the zeros that stand for none where the format demands one."""
-    return torch.zeros(width) if module.bias is None else module.bias
+    bias: Tensor = module.weight.new_zeros(width) if module.bias is None else module.bias
+    return bias

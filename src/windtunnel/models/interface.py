@@ -98,7 +98,9 @@ class LanguageModel:
         if tokens.ndim != 2 or (mask is not None and mask.shape != tokens.shape):
             shapes = f"{tuple(tokens.shape)}" + ("" if mask is None else f" and a mask of {tuple(mask.shape)}")
             raise UsageError(f"Tokens must be [batch, position], and a mask alike, not {shapes}.")
-        return self.backend.logits(tokens.to(self.device), None if mask is None else mask.to(self.device).bool())
+        if mask is not None:
+            mask = None if bool(mask.all()) else mask.to(self.device, torch.bool)
+        return self.backend.logits(tokens.to(self.device), mask)
 
     def record(self, *names: str) -> AbstractContextManager[dict[str, Tensor]]:
         """Read activations of the forward passes run inside the `with` block.

@@ -109,8 +109,6 @@ class Pretrained:
     def logits(self, tokens: Tensor, mask: Tensor | None = None, last: int | None = None) -> Tensor:
         """Next-token logits, of the last `last` positions if given."""
         self._check_length(tokens.shape[1])
-        if mask is not None and bool(mask.all()):
-            mask = None
         options = {} if mask is None else {"attention_mask": mask.long(), "position_ids": _positions(mask)}
         result: Tensor = self.module(tokens, use_cache=False, logits_to_keep=last or 0, **options).logits
         return result
@@ -198,7 +196,8 @@ class Pretrained:
         """The normalisation before a layer's attention, or the last one."""
         table = self._mapped()
         if layer is None:
-            return self.module.get_submodule(table.final_normalization)
+            last: nn.Module = self.module.get_submodule(table.final_normalization)
+            return last
         return self._block(layer).get_submodule(table.attention_normalization)
 
     def embedding(self) -> Tensor:
