@@ -1,4 +1,4 @@
-"""Ablation of attention heads: full (everything recomputed) and pattern-preserving (Olsson et al., 2022, Argument 3)."""
+"""Ablation of heads: full (everything recomputed) and pattern-preserving (Olsson et al., 2022, Argument 3)."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -67,7 +67,7 @@ def losses_without(
         batch_size: Sequences per forward pass; the patterns of so many are held at once.
     """
     heads = list(heads)
-    return torch.cat([_losses(model, batch, heads, preserve_patterns) for batch in tokens.split(batch_size)])
+    return torch.cat([_losses(model, batch, heads, preserve_patterns) for batch in torch.split(tokens, batch_size)])
 
 
 def _losses(model: LanguageModel, tokens: Tensor, heads: list[Head], preserve_patterns: bool) -> Tensor:

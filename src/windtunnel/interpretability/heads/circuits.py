@@ -16,15 +16,19 @@ def eigenvalue_positivity(matrices: Float[Tensor, "heads size size"]) -> Float[T
     return torch.where(total > 0, eigenvalues.real.sum(dim=-1) / total.clamp(min=1e-300), 0.0).float()
 
 
-def copying_eigenvalues(
+def copying_cycles(
     value: Float[Tensor, "heads width head_width"],
     output: Float[Tensor, "heads head_width width"],
-    embedding: Float[Tensor, "vocabulary width"],
-    unembedding: Float[Tensor, "width vocabulary"],
+    unembedding_embedding: Float[Tensor, "width width"],
 ) -> Float[Tensor, "heads head_width head_width"]:
-    """Matrices whose eigenvalues are the non-zero ones of the OV circuit W_E W_V W_O W_U (Elhage et al., 2021)."""
-    cycle = unembedding.float() @ embedding.float()
-    return output.float() @ cycle @ value.float()
+    """Matrices whose eigenvalues are the non-zero ones of the OV circuit W_E W_V W_O W_U (Elhage et al., 2021).
+
+    Args:
+        value: W_V.
+        output: W_O.
+        unembedding_embedding: W_U W_E, the same for all heads.
+    """
+    return output.float() @ unembedding_embedding.float() @ value.float()
 
 
 def copying(
@@ -67,7 +71,7 @@ def composed_key_traces(
     query: Float[Tensor, "heads width head_width"],
     key: Float[Tensor, "heads width head_width"],
     moved: Float[Tensor, "width width"],
-    embedding: Float[Tensor, "vocabulary width"],
+    gram: Float[Tensor, "width width"],
 ) -> Float[Tensor, " heads"]:
     """QK traces with keys composed through earlier previous-token heads.
 
@@ -79,11 +83,10 @@ def composed_key_traces(
         query: W_Q of the heads scored.
         key: W_K of the same heads.
         moved: The sum of `previous_token_map` over all earlier layers.
-        embedding: W_E.
+        gram: W_E^T W_E over the vocabulary size, the same for all heads.
 
     Returns:
-        The trace of W (the sum of its eigenvalues) over the vocabulary: the mean match of a token with itself.
+        The trace of W (the sum of its eigenvalues) over the vocabulary size: the mean match of a token with itself.
     """
-    embedding = embedding.float()
-    gram = embedding.T @ embedding / embedding.shape[0]
-    return torch.einsum("hwd,wv,vu,hud->h", query.float(), gram, moved, key.float())
+    matched = gram.float() @ moved.float() @ key.float()
+    return (query.float() * matched).sum(dim=(1, 2))

@@ -57,9 +57,9 @@ def ablate_sets(
         before_losses, after_losses = losses_without(before, material.text), losses_without(model, material.text)
     found = []
     for heads in sets:
-        options = {"heads": heads, "preserve_patterns": preserve_patterns}
-        copies = copy_losses(losses_without(model, probe.tokens, **options), probe.length, probe.copies)
-        text = losses_without(model, material.text, **options)
+        repeated = losses_without(model, probe.tokens, heads, preserve_patterns=preserve_patterns)
+        copies = copy_losses(repeated, probe.length, probe.copies)
+        text = losses_without(model, material.text, heads, preserve_patterns=preserve_patterns)
         undone = float("nan")
         if before_losses is not None and after_losses is not None:
             length = float((after_losses - before_losses).double().norm())
@@ -97,9 +97,7 @@ def random_sets(
         generator: Source of randomness.
     """
     rest = [head for head in heads if head not in set(left_out)]
-    return [
-        [rest[index] for index in generator.permutation(len(rest))[: min(size, len(rest))]] for _ in range(count)
-    ]
+    return [[rest[index] for index in generator.permutation(len(rest))[: min(size, len(rest))]] for _ in range(count)]
 
 
 def _array(values: torch.Tensor) -> Losses:

@@ -1,5 +1,6 @@
 """Losses by position: per-token losses, the in-context-learning score and derivatives of the loss."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +50,9 @@ def default_windows(context: int) -> ContextWindows:
     if context >= PAPER_CONTEXT:
         return ContextWindows((50, 51), (500, 501))
     if context < 16:
-        raise UsageError(f"A context of {context} tokens is too short to compare early with late tokens; use 16 or more.")
+        raise UsageError(
+            f"A context of {context} tokens is too short to compare early with late tokens; use 16 or more."
+        )
     return ContextWindows((context // 8, 5 * context // 16), (25 * context // 32, context - 2))
 
 
@@ -134,4 +137,4 @@ def derivative_by_log(values: ArrayLike, coordinates: Sequence[float] | NDArray[
 def logarithmic_bins(count: int, bins: int) -> list[tuple[int, int]]:
     """Half-open ranges covering token indices 1 to `count`, equally long on a logarithmic axis where they can be."""
     edges = sorted({round(math.exp(x)) for x in np.linspace(0, math.log(count + 1), bins + 1)})
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))

@@ -1,4 +1,4 @@
-"""Scores of attention patterns: prefix matching and previous token (Olsson et al., 2022, head activation evaluators)."""
+"""Scores of attention patterns: prefix matching and previous token (Olsson et al., 2022, Model Analysis Table)."""
 
 from dataclasses import dataclass
 

@@ -46,17 +46,20 @@ class RepeatedTokens:
 def repeated_probe(
     model: LanguageModel, *, generator: torch.Generator, sequences: int = 10, copies: int = COPIES
 ) -> RepeatedTokens:
-    """The paper's probe for a model: BOS, if it has one, then 25 random tokens 4 times; shorter ones in short contexts.
+    """The paper's probe for a model: BOS, if it has one, then 25 random tokens 4 times.
+
+    In a shorter context as many copies as fit; where not even two fit, two shorter ones.
 
     Raises:
-        UsageError: The context is too short for copies of two tokens.
+        UsageError: The context is too short for two copies of two tokens.
     """
     bos = None if model.tokenizer is None else model.tokenizer.bos
     room = model.shape.context - (bos is not None)
+    copies = max(2, min(copies, room // LENGTH))
     length = min(LENGTH, room // copies)
     if length < 2:
         raise UsageError(
-            f"{copies} copies do not fit the context of {model.shape.context} tokens of {model.name}; ask for fewer."
+            f"The context of {model.name}, {model.shape.context} tokens, is too short to repeat tokens in."
         )
     vocabulary = model.shape.vocabulary
     tokens = repeated_tokens(

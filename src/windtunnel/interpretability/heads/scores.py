@@ -26,9 +26,8 @@ class HeadScores:
     """One number per head, each [layers, heads].
 
     Attributes:
-        prefix_matching: Attention to where induction says, mean over all queries (the paper's definition: at most
-            (copies - 1) / copies).
-        prefix_matching_normalised: The same, mean over the queries whose token occurred before (at most 1).
+        prefix_matching: Attention to where induction says, mean over queries whose token occurred before; at most 1.
+        prefix_matching_paper: The same, mean over all queries as the paper defines it; at most (copies - 1) / copies.
         previous_token: Attention to the token before.
         copying: Raise of the logit of the token attended to, in [-1, 1].
         copying_eigenvalues: Sum of the OV circuit's eigenvalues over the sum of their absolute values.
@@ -36,7 +35,7 @@ class HeadScores:
     """
 
     prefix_matching: Scores
-    prefix_matching_normalised: Scores
+    prefix_matching_paper: Scores
     previous_token: Scores
     copying: Scores
     copying_eigenvalues: Scores
@@ -58,24 +57,24 @@ def score_heads(
         probe: Repeated random tokens, for prefix matching and copying.
         text: Natural sequences, for the previous-token score; by default the probe.
     """
-    prefix, normalised, previous, copied = _activation_scores(model, probe)
+    prefix, paper, previous, copied = _activation_scores(model, probe)
     if text is not None:
         previous = previous_token_scores(model, text)
     eigenvalues, traces = _weight_scores(model, previous)
-    return HeadScores(*(_array(scores) for scores in (prefix, normalised, previous, copied, eigenvalues, traces)))
+    return HeadScores(*(_array(scores) for scores in (prefix, paper, previous, copied, eigenvalues, traces)))
 
 
 @torch.no_grad()
 def prefix_scores(model: LanguageModel, probe: RepeatedTokens) -> Float[Tensor, "sequences layers heads"]:
-    """Prefix matching of every head on every sequence of the probe, as the paper defines it."""
+    """Prefix matching of every head on every sequence of the probe, as in `HeadScores.prefix_matching`."""
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.shape.layers)]
     scores = []
-    for tokens in probe.tokens.split(_rows(model, probe.tokens.shape[1])):
+    for tokens in torch.split(probe.tokens, _rows(model, probe.tokens.shape[1])):
         with model.record(*names) as recorded:
             model(tokens)
         tokens = tokens.to(model.device)
         scores.append(
-            torch.stack([patterns.prefix_matching(recorded[name], tokens).paper for name in names], dim=1)
+            torch.stack([patterns.prefix_matching(recorded[name], tokens).normalised for name in names], dim=1)
         )
     return torch.cat(scores).cpu()
 
@@ -87,7 +86,7 @@ def previous_token_scores(
     """Attention of every head to the token before, mean over positions and sequences."""
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.shape.layers)]
     total = torch.zeros(model.shape.layers, model.shape.heads)
-    for tokens in text.split(_rows(model, text.shape[1])):
+    for tokens in torch.split(text, _rows(model, text.shape[1])):
         with model.record(*names) as recorded:
             model(tokens)
         total += torch.stack([patterns.previous_token(recorded[name]).sum(dim=0) for name in names]).cpu()
@@ -119,42 +118,44 @@ def at_least(scores: Scores, threshold: float) -> list[Head]:
 
 
 def _activation_scores(model: LanguageModel, probe: RepeatedTokens) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Prefix matching (as the paper defines it, normalised), previous token and copying, each [layers, heads]."""
+    """Prefix matching (normalised, the paper's), previous token and copying, each [layers, heads]."""
     shape = model.shape
-    prefix, normalised, previous, copied = (torch.zeros(shape.layers, shape.heads) for _ in range(4))
+    prefix, paper, previous, copied = (torch.zeros(shape.layers, shape.heads) for _ in range(4))
     unembedding = weights.normalization_map(model, None) @ weights.unembedding(model)
     segment = probe.segment
-    for tokens in probe.tokens.split(_rows(model, probe.tokens.shape[1])):
+    for tokens in torch.split(probe.tokens, _rows(model, probe.tokens.shape[1])):
         with model.record("blocks.*.attn.hook_pattern", "blocks.*.attn.hook_v") as recorded:
             model(tokens)
         tokens = tokens.to(model.device)
         for layer in range(shape.layers):
             pattern = recorded[f"blocks.{layer}.attn.hook_pattern"]
             matched = patterns.prefix_matching(pattern, tokens)
-            prefix[layer] += matched.paper.sum(dim=0).cpu()
-            normalised[layer] += matched.normalised.sum(dim=0).cpu()
+            prefix[layer] += matched.normalised.sum(dim=0).cpu()
+            paper[layer] += matched.paper.sum(dim=0).cpu()
             previous[layer] += patterns.previous_token(pattern).sum(dim=0).cpu()
             values = recorded[f"blocks.{layer}.attn.hook_v"][:, segment]
             values = values.repeat_interleave(shape.heads // values.shape[2], dim=2)
             output = weights.attention_weights(model, layer).output
             copied[layer] += circuits.copying(values, output, unembedding, tokens[:, segment]).sum(dim=0).cpu()
     count = len(probe.tokens)
-    return prefix / count, normalised / count, previous / count, copied / count
+    return prefix / count, paper / count, previous / count, copied / count
 
 
 def _weight_scores(model: LanguageModel, previous: Tensor) -> tuple[Tensor, Tensor]:
     """Copying eigenvalues and QK traces, each [layers, heads], with the gains of the normalisations folded in."""
     embedding = weights.embedding(model)
     unembedding = weights.normalization_map(model, None) @ weights.unembedding(model)
+    unembedding_embedding = unembedding.float() @ embedding.float()
+    gram = embedding.float().T @ embedding.float() / len(embedding)
     moved = torch.zeros(model.shape.width, model.shape.width, device=model.device)
     eigenvalues, traces = [], []
     for layer in range(model.shape.layers):
         normalised = weights.normalization_map(model, layer)
         attention = weights.attention_weights(model, layer)
         query, key, value = (normalised @ weight for weight in (attention.query, attention.key, attention.value))
-        cycles = circuits.copying_eigenvalues(value, attention.output, embedding, unembedding)
+        cycles = circuits.copying_cycles(value, attention.output, unembedding_embedding)
         eigenvalues.append(circuits.eigenvalue_positivity(cycles).cpu())
-        traces.append(circuits.composed_key_traces(query, key, moved, embedding).cpu())
+        traces.append(circuits.composed_key_traces(query, key, moved, gram).cpu())
         scores = previous[layer].to(model.device)
         moved = moved + circuits.previous_token_map(value, attention.output, scores)
     return torch.stack(eigenvalues), torch.stack(traces)

@@ -1,6 +1,7 @@
 """Everything measured of one snapshot of a model, and a series of snapshots as arrays over steps."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from windtunnel.interpretability.heads.ablation import losses_without
 from windtunnel.interpretability.heads.losses import copy_losses, in_context_score
 from windtunnel.interpretability.heads.probes import Material
 from windtunnel.interpretability.heads.scores import score_heads, smear_weights
-from windtunnel.models.interface import LanguageModel
+from windtunnel.models.interface import LanguageModel, load
 
 Measured = dict[str, NDArray[np.float64]]
 
@@ -48,6 +49,24 @@ def measure(model: LanguageModel, material: Material) -> Measured:
 def series(snapshots: Sequence[dict[str, Any]]) -> Measured:
     """Stack the measurements of a model's snapshots, each with its "step", along a first axis."""
     return {name: np.stack([np.asarray(snapshot[name], float) for snapshot in snapshots]) for name in snapshots[0]}
+
+
+def checkpoint_series(directory: str | Path) -> list[tuple[int, Path]]:
+    """Steps and directories of the checkpoints that a training left, oldest first.
+
+    Args:
+        directory: A training's run, or the folder of its checkpoints.
+
+    Returns:
+        Nothing where the directory holds no `step-...` checkpoints.
+    """
+    found = sorted(Path(directory).glob("step-*")) or sorted(Path(directory).glob("checkpoints/step-*"))
+    return [(int(path.name.removeprefix("step-")), path) for path in found]
+
+
+def measure_series(checkpoints: Sequence[tuple[int, Path]], material: Material, device: str = "cpu") -> Measured:
+    """Measure checkpoints one after the other; the result is like that of `series`."""
+    return series([{"step": step, **measure(load(path, device=device), material)} for step, path in checkpoints])
 
 
 def _array(values: torch.Tensor) -> NDArray[np.float64]:

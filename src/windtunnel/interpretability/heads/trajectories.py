@@ -61,8 +61,8 @@ def turning_angles(points: ArrayLike) -> NDArray[np.float64]:
 def pivot(points: ArrayLike, reach: int) -> int:
     """The snapshot where a trajectory turns most, between the `reach` snapshots before it and the `reach` after.
 
-    Each side is summed up by the chord to the snapshot `reach` before or after (fewer at the ends), so that the noise of
-    single steps does not decide; weighted by the shorter chord, so that jitter around a standstill is no turn.
+    Each side is summed up by the chord to the snapshot `reach` before or after (fewer at the ends), so that the noise
+    of single steps does not decide; weighted by the shorter chord, so that jitter around a standstill is no turn.
     """
     path = np.asarray(points, dtype=np.float64)
     turns = np.zeros(len(path))
