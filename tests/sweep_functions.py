@@ -2,6 +2,10 @@
 
 import os
 import signal
+import time
+from pathlib import Path
+
+from windtunnel.laboratory.sweeps import sweep
 
 
 def square(number):
@@ -20,15 +24,88 @@ def two_dies(number):
     return number
 
 
+def leaves(code):
+    """End the worker process with an exit code."""
+    os._exit(code)
+
+
+def gives_up(_):
+    raise SystemExit("giving up")
+
+
+def kind(item):
+    return type(item).__name__
+
+
 def threads(_):
     return os.environ["OMP_NUM_THREADS"]
+
+
+def torch_threads(_):
+    import torch
+
+    return torch.get_num_threads()
 
 
 def unsendable(_):
     return lambda: None
 
 
+def descend(seed):
+    """Weights of a small model after a few steps of gradient descent, as lists of exact numbers."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    inputs, targets = torch.randn(512, 64, generator=generator), torch.randn(512, 8, generator=generator)
+    weight = torch.zeros(64, 8, requires_grad=True)
+    for _ in range(20):
+        (gradient,) = torch.autograd.grad(((inputs @ weight).tanh() - targets).square().mean(), weight)
+        weight = (weight - 0.5 * gradient).detach().requires_grad_()
+    return weight.tolist()
+
+
+def ray_address(_):
+    """Where this node of Ray listens."""
+    import ray
+
+    return ray.util.get_node_ip_address()
+
+
+def call(item):
+    """One of these functions by its name, so that one sweep meets everything that can become of an item."""
+    name, argument = item
+    return globals()[name](argument)
+
+
+def together(path):
+    """How many items were at work at once, seen from this one."""
+    mine = Path(path) / str(os.getpid())
+    mine.touch()
+    time.sleep(0.3)
+    seen = len(list(mine.parent.iterdir()))
+    mine.unlink()
+    return seen
+
+
+def nested(numbers):
+    """A sweep inside a sweep."""
+    return [outcome.value for outcome in sweep(square, numbers, workers=1)]
+
+
+def tick(path):
+    """Write the time to a file for ever."""
+    while True:
+        Path(path).write_text(f"{os.getpid()} {time.time()}")
+        time.sleep(0.02)
+
+
 def record(run):
     """Keep a value in a sub-run."""
     run.log(1, value=1.0)
     return run.stage("value", lambda: {"seed": run.seed})
+
+
+if __name__ == "__main__":  # a parent that is killed or interrupted while its workers work
+    import sys
+
+    sweep(tick, sys.argv[1:], workers=2)

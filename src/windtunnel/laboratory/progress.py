@@ -267,6 +267,7 @@ def _live_display() -> "RichProgress":
         TextColumn("{task.fields[pace]}", markup=False),
         TextColumn("{task.fields[values]}", markup=False),
         console=Console(stderr=True),
+        transient=True,  # what remains is the line of each task
     )
 
 
