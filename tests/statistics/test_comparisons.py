@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from windtunnel.statistics import correlation, holm, mcnemar, paired_difference
+from windtunnel.laboratory.errors import DataError, UsageError
+from windtunnel.statistics import correlation, difference_of_proportions, holm, mcnemar, paired_difference
 
 
 def test_pairing_sees_a_difference_that_the_spread_of_items_hides():
@@ -55,12 +56,49 @@ def test_holm_is_the_textbook_example():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
-def test_what_is_not_paired_is_refused():
-    with pytest.raises(ValueError, match="one-to-one"):
-        paired_difference([1.0], [1.0, 2.0], generator=np.random.default_rng(0))
-    with pytest.raises(ValueError, match="one-to-one"):
+def test_few_items_are_tested_exactly():
+    found = paired_difference([1.0, 2.0, 3.0, 4.0], np.zeros(4), generator=np.random.default_rng(0))
+    assert found.p_value == pytest.approx(2 / 2**4)  # all signs alike, either way
+    alone = paired_difference([1.0, 2.0], [0.0, 0.0], generator=np.random.default_rng(0), clusters=["a", "a"])
+    assert (alone.p_value, alone.difference.interval) == (1.0, (-np.inf, np.inf))
+
+
+def test_the_difference_of_proportions_is_newcombes_example():
+    """Newcombe (1998), table II, 56/70 and 48/80 by method 10."""
+    estimate = difference_of_proportions(56, 70, 48, 80)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    turned = difference_of_proportions(48, 80, 56, 70)
+    assert turned.interval == pytest.approx((-estimate.high, -estimate.low))
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.3, 0.3), (0.9, 0.6), (0.05, 0.2)])
+def test_the_difference_of_proportions_covers_as_it_says(first, second):
+    """The exact coverage, by summing over all pairs of counts."""
+    weights = np.outer(stats.binom.pmf(range(31), 30, first), stats.binom.pmf(range(26), 25, second))
+    covered = 0.0
+    for one, other in np.argwhere(weights > 1e-6):
+        estimate = difference_of_proportions(one, 30, other, 25)
+        covered += weights[one, other] * (estimate.low <= first - second <= estimate.high)
+    assert 0.93 <= covered <= 0.985
+
+
+def test_what_is_not_paired_or_not_a_number_is_refused():
+    generator = np.random.default_rng(0)
+    with pytest.raises(UsageError, match="one-to-one"):
+        paired_difference([1.0], [1.0, 2.0], generator=generator)
+    with pytest.raises(DataError, match="finite"):
+        paired_difference([1.0, np.nan], [1.0, 2.0], generator=generator)
+    with pytest.raises(UsageError, match="one-to-one"):
         mcnemar([1], [1, 0])
-    with pytest.raises(ValueError, match="vary"):
+    with pytest.raises(DataError, match="1 for right"):
+        mcnemar([1, 0.5], [1, 0])
+    with pytest.raises(DataError, match="finite"):
+        mcnemar([1, np.nan], [1, 0])
+    with pytest.raises(DataError, match="vary"):
         correlation([1, 1, 1, 1], [1, 2, 3, 4])
-    with pytest.raises(ValueError, match="four pairs"):
+    with pytest.raises(DataError, match="four pairs"):
         correlation([1, 2, 3], [1, 2, 3])
+    with pytest.raises(DataError, match="is not a proportion"):
+        difference_of_proportions(1, 2, 3, 0)
+    with pytest.raises(DataError, match="p-value"):
+        holm([0.5, np.nan])

@@ -1,12 +1,26 @@
 """Numbers with intervals."""
 
+from typing import TYPE_CHECKING
+
 from windtunnel.statistics.estimates import Estimate
+
+if TYPE_CHECKING:
+    from windtunnel.statistics.comparisons import (
+        Comparison,
+        correlation,
+        difference_of_proportions,
+        holm,
+        mcnemar,
+        paired_difference,
+    )
+    from windtunnel.statistics.intervals import bootstrap, mean, proportion, wilson, worst_case
 
 __all__ = [
     "Comparison",
     "Estimate",
     "bootstrap",
     "correlation",
+    "difference_of_proportions",
     "holm",
     "mcnemar",
     "mean",
