@@ -252,7 +252,7 @@ def print_ledger(findings: dict[str, Any]) -> None:
             Text(claim["id"]),
             number(claim["value"]),
             f"{number(interval[0])} to {number(interval[1])}" if interval else "",
-            Text(claim["bar"]),
+            Text(claim["bar"].removesuffix(claim["unit"]).strip()),
             Text(claim["verdict"], style=colours.get(claim["verdict"], "")),
         )
     Console().print(table)

@@ -142,7 +142,12 @@ def test_a_large_head_is_computed_in_pieces_with_the_same_gradient(monkeypatch):
 
 def test_a_training_stopped_and_resumed_is_the_same_bit_for_bit(tmp_path):
     straight = train(
-        small.model(dropout=0.2), next_token, small.source(), small.CONFIG, run=Run(tmp_path / "a"), evaluate=small.evaluate
+        small.model(dropout=0.2),
+        next_token,
+        small.source(),
+        small.CONFIG,
+        run=Run(tmp_path / "a"),
+        evaluate=small.evaluate,
     )
 
     class Stops:
@@ -154,9 +159,21 @@ def test_a_training_stopped_and_resumed_is_the_same_bit_for_bit(tmp_path):
             return small.source().rows(start, count)
 
     with pytest.raises(KeyboardInterrupt):
-        train(small.model(dropout=0.2), next_token, Stops(), small.CONFIG, run=Run(tmp_path / "b"), evaluate=small.evaluate)
+        train(
+            small.model(dropout=0.2),
+            next_token,
+            Stops(),
+            small.CONFIG,
+            run=Run(tmp_path / "b"),
+            evaluate=small.evaluate,
+        )
     resumed = train(
-        small.model(dropout=0.2), next_token, small.source(), small.CONFIG, run=Run(tmp_path / "b"), evaluate=small.evaluate
+        small.model(dropout=0.2),
+        next_token,
+        small.source(),
+        small.CONFIG,
+        run=Run(tmp_path / "b"),
+        evaluate=small.evaluate,
     )
     assert resumed.losses == straight.losses
     assert_same(weights(resumed.model), weights(straight.model))
@@ -164,7 +181,10 @@ def test_a_training_stopped_and_resumed_is_the_same_bit_for_bit(tmp_path):
     for got, wanted in zip(resumed.evaluations, straight.evaluations, strict=True):
         np.testing.assert_array_equal(got["logits"], wanted["logits"])
     assert sorted(resumed.snapshots) == [0, 6, 12]
-    assert_same(weights(Transformer.from_directory(resumed.snapshots[6])), weights(Transformer.from_directory(straight.snapshots[6])))
+    assert_same(
+        weights(Transformer.from_directory(resumed.snapshots[6])),
+        weights(Transformer.from_directory(straight.snapshots[6])),
+    )
     kept = sorted(path.name for path in (tmp_path / "b" / "checkpoints").iterdir())
     assert kept == ["step-00000000", "step-00000006", "step-00000010", "step-00000012"]
 
@@ -172,7 +192,12 @@ def test_a_training_stopped_and_resumed_is_the_same_bit_for_bit(tmp_path):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_killed_training_goes_on_to_the_same_numbers(tmp_path, seed):
     straight = train(
-        small.model(dropout=0.2), next_token, small.source(), small.CONFIG, run=Run(tmp_path / "a"), evaluate=small.evaluate
+        small.model(dropout=0.2),
+        next_token,
+        small.source(),
+        small.CONFIG,
+        run=Run(tmp_path / "a"),
+        evaluate=small.evaluate,
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     chance, kills = random.Random(seed), 0
@@ -191,7 +216,12 @@ def test_a_killed_training_goes_on_to_the_same_numbers(tmp_path, seed):
             kills += 1
     assert kills >= 1
     resumed = train(
-        small.model(dropout=0.2), next_token, small.source(), small.CONFIG, run=Run(tmp_path / "b"), evaluate=small.evaluate
+        small.model(dropout=0.2),
+        next_token,
+        small.source(),
+        small.CONFIG,
+        run=Run(tmp_path / "b"),
+        evaluate=small.evaluate,
     )
     assert resumed.losses == straight.losses
     assert_same(weights(resumed.model), weights(straight.model))
@@ -215,8 +245,8 @@ def test_a_training_that_diverges_stops_and_keeps_the_last_good_checkpoint(tmp_p
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     run = Run(tmp_path)
     train(small.model(), next_token, small.source(), small.CONFIG, run=run)
+    config = small.CONFIG.model_copy(update={"learning_rate": 0.1})
     with pytest.raises(DataError, match=r"learning_rate 0\.003, not 0\.1"):
-        config = small.CONFIG.model_copy(update={"learning_rate": 0.1})
         train(small.model(), next_token, small.source(), config, run=run)
     with pytest.raises(DataError, match="does not fit this model"):
         train(small.model(width=32), next_token, small.source(), small.CONFIG, run=run)

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ def test_every_schedule_stays_between_nothing_and_the_peak(schedule, steps, warm
     ]
     assert all(0 <= value <= 1 for value in values)
     after = values[warmup:]
-    assert all(later <= earlier + 1e-12 for earlier, later in zip(after, after[1:], strict=False))
+    assert all(later <= earlier + 1e-12 for earlier, later in pairwise(after))
 
 
 def test_warm_up_is_linear_and_reaches_the_peak():

@@ -69,7 +69,9 @@ class Bank:
         self, x: Float[Tensor, "model sample feature"], importance: Float[Tensor, "model feature"]
     ) -> Float[Tensor, " model"]:
         """Σ_i I_i (x_i − x'_i)² of each model, mean over samples (the paper's loss)."""
-        return ((self(x) - self.target(x)).square() * importance[:, None, :]).mean(1).sum(1)
+        error: Tensor = (self(x) - self.target(x)).square() * importance[:, None, :]
+        by_model: Tensor = error.mean(1).sum(1)
+        return by_model
 
     def set_gradients(
         self, x: Float[Tensor, "model sample feature"], importance: Float[Tensor, "model feature"]
@@ -141,7 +143,7 @@ def train_bank(
     weight_decay: float = 0.01,
     schedule: Schedule = "constant",
     snapshots: Sequence[int] = (),
-    evaluation_samples: int = 8_192,
+    evaluation_samples: int = 16_384,
     progress: Callable[[int], None] | None = None,
     disturb: Callable[[Bank, Tensor], Tensor] | None = None,
 ) -> TrainedBank:
@@ -159,7 +161,7 @@ def train_bank(
         weight_decay: AdamW's, on weights and biases as in the authors' code.
         schedule: Of the learning rate.
         snapshots: Steps after which a copy of the bank is kept.
-        evaluation_samples: Fresh samples for the final losses.
+        evaluation_samples: Fresh samples for the final losses, drawn alike for all models.
         progress: Told the number of steps taken, now and then.
         disturb: Changes each batch before the step (adversarial training): from the bank and a batch to the inputs.
     """
@@ -179,7 +181,8 @@ def train_bank(
         optimizer.step()
         if progress is not None and step % 50 == 49:
             progress(step + 1)
-    fresh = [torch.Generator().manual_seed(derived_seed(seed, "evaluation")) for seed in seeds]
+    # The same draws for all models: their losses differ by what they learned and not by luck.
+    fresh = [torch.Generator().manual_seed(derived_seed("evaluation")) for _ in seeds]
     chunks = [data.draw(1_024, fresh) for _ in range(max(evaluation_samples // 1_024, 1))]
     losses = torch.stack([bank.losses(chunk, importance) for chunk in chunks]).mean(0)
     return TrainedBank(bank, losses, kept)

@@ -1,0 +1,1 @@
+"""Instruments for toy models of superposition (Elhage et al., 2022)."""
