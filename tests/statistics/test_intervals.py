@@ -66,13 +66,13 @@ def test_wilsons_interval_is_the_textbook_one():
 
 @pytest.mark.parametrize(
     ("draw", "truth"),
-    [(lambda generator: generator.normal(size=12), 0.0), (lambda generator: generator.exponential(2.0, size=40), 2.0)],
+    [(lambda generator: generator.normal(size=8), 0.0), (lambda generator: generator.exponential(2.0, size=40), 2.0)],
     ids=["few", "skewed"],
 )
 def test_the_bootstrap_covers_as_it_says(draw, truth):
     generator = np.random.default_rng(1)
-    hits = sum(covers(bootstrap(draw(generator), generator=generator, resamples=500), truth) for _ in range(500))
-    assert_coverage(hits, 500, slack=0.01)  # it is right in the limit; a plain one covers about 91 % here
+    hits = sum(covers(bootstrap(draw(generator), generator=generator, resamples=300), truth) for _ in range(1000))
+    assert_coverage(hits, 1000, slack=0.01)  # it is right in the limit only; a plain one covers 89 % of the few
 
 
 def test_the_bootstrap_is_as_wide_as_students_interval_for_few_values():
@@ -111,25 +111,32 @@ def test_clusters_of_one_are_samples_and_their_order_does_not_matter():
     assert bootstrap(data, generator=np.random.default_rng(5), clusters=np.arange(30)).interval == pytest.approx(
         alone.interval
     )
-    names = np.array(["a", "b", "c", "d", "e", "f"]).repeat([2, 3, 4, 5, 6, 10])
+    names = np.array(list("abcdefghijkl")).repeat([1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4])
     shuffled = np.random.default_rng(1).permutation(30)
     first = bootstrap(data, generator=np.random.default_rng(5), clusters=names)
     second = bootstrap(data[shuffled], generator=np.random.default_rng(5), clusters=names[shuffled])
-    assert first.interval == pytest.approx(second.interval, rel=0.005)  # a sum's rounding breaks ties otherwise
+    assert first.interval == pytest.approx(second.interval)
     slow = bootstrap(data, generator=np.random.default_rng(5), clusters=names, statistic=lambda x, axis: x.mean(axis))
-    assert first.interval == pytest.approx(slow.interval, rel=0.005)
+    assert first.interval == pytest.approx(slow.interval)
 
 
-def test_many_samples_take_little_memory():
-    """The acceleration of a hundred thousand samples would need ten thousand million numbers."""
-    code = (
-        "import resource; import numpy as np; from windtunnel.statistics import bootstrap;"
-        "generator = np.random.default_rng(0);"
-        "bootstrap(generator.normal(size=100_000), generator=generator, resamples=200);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
-    kilobytes = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
-    assert kilobytes < 600_000
+def test_the_work_for_many_samples_grows_with_their_number_only():
+    """The acceleration of a hundred thousand samples would take their square."""
+    numbers = 0
+
+    def counted(data, axis):
+        nonlocal numbers
+        numbers += np.size(data)
+        return np.mean(data, axis=axis)
+
+    data = np.random.default_rng(0).normal(size=100_000)
+    bootstrap(data, generator=np.random.default_rng(0), statistic=counted, resamples=100)
+    assert numbers <= 110 * len(data)
+
+
+def test_a_median_that_no_single_sample_moves_has_an_interval():
+    estimate = bootstrap([0, 0, 0, 0, 0, 1, 1, 1], generator=np.random.default_rng(0), statistic=np.median)
+    assert (estimate.value, estimate.low, estimate.high) == (0, 0, 1)
 
 
 def test_the_same_generator_gives_the_same_interval():

@@ -106,7 +106,7 @@ def bootstrap(
     if count == 1:
         return Estimate(value, -np.inf, np.inf, checked(level))
     widened = _widened(checked(level), count)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore", DegenerateDataWarning)
         found = scipy_bootstrap(
             (np.arange(count),),
