@@ -89,7 +89,7 @@ def test_nothing_is_read_before_it_is_asked_for(tmp_path):
         ("a.jsonl", b'{"text": 3}\n', "line 1 has int in field 'text'"),
         ("a.jsonl", b'{"text": "\\ud800"}\n', "line 1 holds half of a surrogate"),
         ("a.jsonl", b"[" * 100_000, "line 1 is not JSON"),
-        ("a.parquet", b"PAR1 not really", "not a whole parquet file"),
+        ("a.parquet", b"PAR1 not really", "not whole parquet"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_named(tmp_path, name, content, message):

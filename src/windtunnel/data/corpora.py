@@ -139,7 +139,7 @@ def _table(path: Path, field: str) -> Iterator[str]:
                 for text in batch.column(0).to_pylist():
                     row += 1
                     yield _value({field: text}, field, f"{path} row {row}")
-    except (pyarrow.ArrowException, ValueError) as error:
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
         raise DataError(
             f"{path} is not a whole parquet file ({_first_line(error)}); fetch or write it again."
         ) from error
