@@ -140,9 +140,7 @@ def _table(path: Path, field: str) -> Iterator[str]:
                     row += 1
                     yield _value({field: text}, field, f"{path} row {row}")
     except (pyarrow.ArrowException, ValueError, OSError) as error:
-        raise DataError(
-            f"{path} is not a whole parquet file ({_first_line(error)}); fetch or write it again."
-        ) from error
+        raise DataError(f"{path} is not whole parquet ({_first_line(error)}); fetch or write it again.") from error
 
 
 def _hub(name: str, field: str, split: str) -> Iterator[str]:
