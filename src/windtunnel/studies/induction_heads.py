@@ -358,8 +358,9 @@ def given_material(config: Config, model: "LanguageModel", run: Run) -> "Materia
     generator = torch.Generator().manual_seed(run.seed_for("material"))
     probe = repeated_probe(model, generator=generator, sequences=config.probes)
     length = min(model.shape.context, 512)
-    text = PastedSegments(model.shape.vocabulary, length, run.seed_for("language")).rows(0, config.given_sequences)
-    return material(probe, text["tokens"][:, :length], generator)
+    world = PastedSegments(min(model.shape.vocabulary, 512), length, run.seed_for("language"))
+    text = world.rows(0, config.given_sequences)["tokens"][:, :length]
+    return material(probe, text, generator)
 
 
 def conclude_given(table: "Mapping[str, Any]", run: Run) -> None:

@@ -21,7 +21,7 @@ def test_positivity_of_known_spectra() -> None:
 def test_copying_eigenvalues_are_those_of_the_whole_circuit() -> None:
     embedding, unembedding = random(20, 8), random(8, 20, seed=1)
     value, output = random(2, 8, 3, seed=2), random(2, 3, 8, seed=3)
-    small = circuits.eigenvalue_positivity(circuits.copying_eigenvalues(value, output, embedding, unembedding))
+    small = circuits.eigenvalue_positivity(circuits.copying_cycles(value, output, unembedding @ embedding))
     for head in range(2):
         whole = torch.linalg.eigvals(embedding @ value[head] @ output[head] @ unembedding)
         assert small[head].item() == pytest.approx((whole.real.sum() / whole.abs().sum()).item(), abs=1e-5)
@@ -31,7 +31,8 @@ def test_composed_trace_is_that_of_the_whole_circuit() -> None:
     embedding = random(20, 8)
     query, key = random(1, 8, 3, seed=1), random(1, 8, 3, seed=2)
     value, output, scores = random(2, 8, 3, seed=3), random(2, 3, 8, seed=4), torch.tensor([0.9, 0.2])
-    trace = circuits.composed_key_traces(query, key, circuits.previous_token_map(value, output, scores), embedding)
+    moved = circuits.previous_token_map(value, output, scores)
+    trace = circuits.composed_key_traces(query, key, moved, embedding.T @ embedding / 20)
     whole = sum(
         scores[head] * (embedding @ query[0]) @ (embedding @ value[head] @ output[head] @ key[0]).T for head in range(2)
     )

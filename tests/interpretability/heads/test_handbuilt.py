@@ -12,8 +12,8 @@ from windtunnel.models.interface import LanguageModel
 
 def test_an_induction_head_scores_as_one(handbuilt: LanguageModel, probe: RepeatedTokens) -> None:
     scores = score_heads(handbuilt, probe)
-    assert scores.prefix_matching_normalised[1, 0] > 0.95
-    assert scores.prefix_matching[1, 0] == pytest.approx(0.75 * 100 / 101, abs=0.01)  # three copies of four
+    assert scores.prefix_matching[1, 0] > 0.95
+    assert scores.prefix_matching_paper[1, 0] == pytest.approx(0.75 * 100 / 101, abs=0.01)  # three copies of four
     assert scores.copying[1, 0] > 0.9
     assert scores.copying_eigenvalues[1, 0] > 0.9
     assert scores.previous_token[0, 0] > 0.95
@@ -25,7 +25,7 @@ def test_the_other_heads_score_as_none(handbuilt: LanguageModel, probe: Repeated
     scores = score_heads(handbuilt, probe)
     assert scores.prefix_matching[0, 0] < 0.01  # the previous-token head
     for layer in range(2):  # even attention: the chance level of 25 tokens repeated 4 times
-        assert 0.02 < scores.prefix_matching_normalised[layer, 1] < 0.05
+        assert 0.02 < scores.prefix_matching[layer, 1] < 0.05
         assert scores.copying[layer, 1] <= 0
 
 

@@ -8,7 +8,9 @@ from windtunnel.models.transformer import Transformer, TransformerConfig
 
 
 def model_of(vocabulary: int, context: int) -> LanguageModel:
-    return from_module(Transformer(TransformerConfig(vocabulary=vocabulary, context=context, layers=1, width=8, heads=1)))
+    return from_module(
+        Transformer(TransformerConfig(vocabulary=vocabulary, context=context, layers=1, width=8, heads=1))
+    )
 
 
 def test_the_papers_probe_where_it_fits() -> None:
@@ -22,13 +24,14 @@ def test_the_papers_probe_where_it_fits() -> None:
     assert probe.tokens.max() < 270
 
 
-def test_a_short_context_gets_short_copies() -> None:
+def test_a_short_context_gets_fewer_or_shorter_copies() -> None:
     generator = torch.Generator().manual_seed(0)
     probe = repeated_probe(model_of(48, 64), generator=generator, sequences=3)
-    assert probe.tokens.shape == (3, 64)
-    assert probe.length == 16
-    with pytest.raises(UsageError, match="do not fit"):
-        repeated_probe(model_of(48, 7), generator=generator)
+    assert probe.tokens.shape == (3, 50)
+    assert (probe.length, probe.copies) == (25, 2)
+    assert repeated_probe(model_of(48, 31), generator=generator).length == 15
+    with pytest.raises(UsageError, match="too short"):
+        repeated_probe(model_of(48, 3), generator=generator)
 
 
 def test_marked_tokens_are_predicted_ones() -> None:

@@ -40,7 +40,8 @@ def analysis_table(
         `measured`: see `snapshots.measure`; `heads` [heads, 2]; `induction` [induction heads, 2], the five strongest
         where none reaches `INDUCTION`; `whole`, `full`, `preserved`, `together`, `random`: ablations of no head, of
         each head, of each with patterns preserved, of all induction heads, and of the control sets, each with `copies`
-        [sets, probes, copies], `in_context` [sets, sequences] and `undone` [sets] (see `effects.Ablation`);
+        [sets, probes, copies], `repeated` [sets, predicted], `in_context` [sets, sequences] and `undone` [sets] (see
+        `effects.Ablation`);
         `prefix_by_sequence` [sequences] of the strongest head; `pattern` [query, key] of that head on the first probe;
         `copy_length` and `bos`, whether the probe begins with BOS.
     """
@@ -78,6 +79,7 @@ def analysis_table(
 def _stacked(ablations: Sequence[Ablation]) -> dict[str, np.ndarray[Any, Any]]:
     return {
         "copies": np.stack([ablation.copies for ablation in ablations]),
+        "repeated": np.stack([ablation.repeated for ablation in ablations]),
         "in_context": np.stack([ablation.in_context for ablation in ablations]),
         "undone": np.array([ablation.undone for ablation in ablations]),
     }

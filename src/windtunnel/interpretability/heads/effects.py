@@ -22,6 +22,7 @@ class Ablation:
     Attributes:
         heads: The set.
         copies: Loss of each copy of the repeated tokens, [probes, copies].
+        repeated: Loss of each token index of the repeated tokens from 1, mean over probes, [predicted].
         in_context: In-context-learning score of each sequence of the text.
         undone: Share of the per-token-loss change from before training to after that the ablation undoes: the
             projection on the unit before-to-after vector over that vector's length, negated; nan without a before.
@@ -29,6 +30,7 @@ class Ablation:
 
     heads: tuple[Head, ...]
     copies: Losses
+    repeated: Losses
     in_context: Losses
     undone: float
 
@@ -65,7 +67,7 @@ def ablate_sets(
             length = float((after_losses - before_losses).double().norm())
             undone = -projection(text - after_losses, before_losses, after_losses) / length
         scores = in_context_score(text, material.windows)
-        found.append(Ablation(tuple(heads), _array(copies), _array(scores), undone))
+        found.append(Ablation(tuple(heads), _array(copies), _array(repeated.mean(dim=0)), _array(scores), undone))
     return found
 
 

@@ -52,24 +52,34 @@ def formation(
     return figure
 
 
-def loss_per_copy(copies: Mapping[str, Sequence[Array]]) -> "Figure":
-    """Loss of each copy of repeated random tokens.
+def repeated_losses(curves: Mapping[str, Sequence[Array]], length: int, bos: bool) -> "Figure":
+    """Loss along random tokens said again, with the mean of each copy.
 
     Args:
-        copies: By model: one [probes, copies] array per seed.
+        curves: By label: one curve over token indices from 1 per seed (or per random set); their range is a band.
+        length: Tokens in a copy.
+        bos: Whether one token comes before the first copy.
     """
-    ink = colours(list(copies))
-    figure, axes = plots.figure(width=6, height=3.4)
-    for name, seeds in copies.items():
-        means = np.stack([seed.mean(axis=0) for seed in seeds])
-        places = np.arange(1, means.shape[1] + 1)
-        axes.plot(places, means.mean(axis=0), color=ink[name], marker="o", markersize=4, label=name)
-        axes.fill_between(places, means.min(axis=0), means.max(axis=0), color=ink[name], alpha=0.2, linewidth=0)
-    axes.set_xticks(places)
-    axes.set_xlabel("copy of the segment")
+    ink = colours(list(curves))
+    figure, axes = plots.figure(width=9.6, height=3.4)
+    for name, seeds in curves.items():
+        table = np.stack(seeds)
+        index = np.arange(1, table.shape[1] + 1)
+        mean = table.mean(axis=0)
+        axes.plot(index, mean, color=ink[name], linewidth=0.8, alpha=0.7)
+        axes.fill_between(index, table.min(axis=0), table.max(axis=0), color=ink[name], alpha=0.12, linewidth=0)
+        starts = range(int(bos), len(index) + 1, length)
+        for start in starts:  # a copy's first token does not follow from the copy before: it is left out of the mean
+            inside = slice(start, start + length - 1)
+            label = name if start == starts[0] else None
+            axes.plot(index[inside][[0, -1]], [mean[inside].mean()] * 2, color=ink[name], linewidth=3, label=label)
+    for edge in range(int(bos) + length, len(index) + 1, length):
+        axes.axvline(edge - 0.5, color=plots.MUTED, linewidth=0.8, linestyle=":")
+    axes.set_xlabel("token index (dotted: a copy begins)")
     axes.set_ylabel("loss (nats per token)")
     axes.set_ylim(bottom=0)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.margins(x=0.01)
+    figure.legend(loc="outside upper center", ncols=3)
     return figure
 
 

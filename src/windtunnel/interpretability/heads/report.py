@@ -51,12 +51,13 @@ def show_formation(grown: Grown, run: Run) -> None:
         data={"steps": steps, "curves": curves, "windows": windows},
     )
     run.table("phase-windows", _window_rows(grown, run), "Phase windows, with intervals over evaluation sequences.")
-    copies = {name: [growth.table["whole"]["copies"][0] for growth in models] for name, models in grown.items()}
+    repeated = {name: [growth.table["whole"]["repeated"][0] for growth in models] for name, models in grown.items()}
+    probe = next(iter(first.values())).table
     run.figure(
         "copies",
-        figures.loss_per_copy(copies),
-        "Loss on random tokens said again, at the end of training. Bands: range over seeds.",
-        data={name: [seed.mean(axis=0) for seed in seeds] for name, seeds in copies.items()},
+        figures.repeated_losses(repeated, probe["copy_length"], probe["bos"]),
+        "Loss on random tokens said again, at the end of training. Thick: mean of a copy; bands: range over seeds.",
+        data=repeated,
     )
     joint = joint_trajectories(grown)[0]
     inside = {name: [_inside(growth)] for name, growth in first.items()}
@@ -159,8 +160,8 @@ def _window_rows(grown: Grown, run: Run) -> list[dict[str, Any]]:
             found = growth.window_interval(run.generator("window", name, seed))
             row["start"] = str(found[0]) if found else "no phase change"
             row["end"] = str(found[1]) if found else ""
-            row["share of in-context learning inside"] = growth.window.share if growth.window else None
-            row["prefix matching reaches 0.1 at step"] = growth.onset
+            row["share of the score inside"] = growth.window.share if growth.window else None
+            row["heads match from step"] = growth.onset
             row["best prefix matching"] = float(growth.highest("prefix_matching")[-1])
             row["loss of first copy"], row["of second"] = float(growth.copies[0]), float(growth.copies[1])
             if "smear" in growth.trajectory:
@@ -183,17 +184,17 @@ def _inside(growth: Growth) -> Any:
 
 def show_given(name: str, table: Mapping[str, Any], run: Run) -> None:
     """What a given model loses on repeated tokens without its induction heads, and its loss along natural text."""
-    copies = {
-        name: [table["whole"]["copies"][0]],
-        "without its induction heads": [table["together"]["copies"][0]],
-        "without as many others": list(table["random"]["copies"]),
+    repeated = {
+        name: list(table["whole"]["repeated"]),
+        "without its induction heads": list(table["together"]["repeated"]),
+        "without as many other heads": list(table["random"]["repeated"]),
     }
     run.figure(
         "given-copies",
-        figures.loss_per_copy(copies),
-        f"Loss on random tokens said again, with the {len(table['induction'])} strongest induction heads ablated and "
-        "with as many other heads ablated (band: range over random sets).",
-        data={label: [seed.mean(axis=0) for seed in seeds] for label, seeds in copies.items()},
+        figures.repeated_losses(repeated, table["copy_length"], table["bos"]),
+        f"Loss on random tokens said again, without the {len(table['induction'])} strongest induction heads, and "
+        "without as many other heads (band: range over random sets). Thick: mean of a copy.",
+        data=repeated,
     )
     losses = table["measured"]["loss_by_index"]
     run.figure(
