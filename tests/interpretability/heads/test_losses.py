@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -61,4 +62,4 @@ def test_logarithmic_bins_cover_every_index_once() -> None:
     bins = logarithmic_bins(63, 12)
     assert bins[0][0] == 1
     assert bins[-1][1] == 64
-    assert all(before[1] == after[0] for before, after in zip(bins[:-1], bins[1:], strict=True))
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(bins))

