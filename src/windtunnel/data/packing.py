@@ -44,7 +44,7 @@ class Header(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     format: Literal["windtunnel-tokens"]
-    version: Literal[1]
+    version: int = Field(ge=1, le=1)
     dtype: Literal["<u2", "<u4"]
     tokens: int = Field(ge=1)
     documents: int = Field(ge=1)

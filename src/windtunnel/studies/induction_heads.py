@@ -337,14 +337,15 @@ def analyse_given(config: Config, run: Run) -> None:
         "analysis",
         lambda: analysis_table(model, material, generator=draws, singles=singles, controls=config.controls),
     )
+    name = model.name.rstrip("/").rsplit("/", 1)[-1]  # of a path or hub name the last part
     series = checkpoint_series(run.model)
     if len(series) >= 4 and not run.null:
         run.section("The phase change", f"{len(series)} checkpoints.")
         trajectory = run.stage("trajectory", lambda: measure_series(series, material, run.device))
-        show_formation({model.name: [Growth(trajectory, table)]}, run)
+        show_formation({name: [Growth(trajectory, table)]}, run)
     run.section("The heads", "Arguments 3, 4 and 6: what they attend to and copy, and what is lost without them.")
-    show_heads(model.name, table, run, key="given")
-    show_given(model.name, table, run)
+    show_heads(name, table, run, key="given")
+    show_given(name, table, run)
     conclude_given(table, run)
 
 

@@ -46,8 +46,8 @@ def show_formation(grown: Grown, run: Run) -> None:
     run.figure(
         "formation",
         figures.formation(steps, curves, windows),
-        "Induction heads form in a short window of training, and in-context learning with them. Thin lines: seeds; "
-        "thick: their mean; shaded: the phase window of the first seed.",
+        "What the heads attend to, and how much the model learns from its context, over training. Thin lines: seeds; "
+        "thick: their mean; shaded: the phase window of the first seed, where there is one.",
         data={"steps": steps, "curves": curves, "windows": windows},
     )
     run.table("phase-windows", _window_rows(grown, run), "Phase windows, with intervals over evaluation sequences.")
