@@ -100,7 +100,9 @@ def initialise(kind: Kind, seeds: Sequence[int], features: int, hidden: int) -> 
     scale = (2 / (features + hidden)) ** 0.5
 
     def draw(seed: int, part: str, *shape: int) -> Tensor:
-        return torch.randn(*shape, generator=torch.Generator().manual_seed(derived_seed(seed, part))) * scale
+        generator = torch.Generator().manual_seed(derived_seed(seed, part))
+        drawn: Tensor = torch.randn(shape, generator=generator) * scale
+        return drawn
 
     encoder = torch.stack([draw(seed, "encoder", features, hidden) for seed in seeds])
     decoder = None

@@ -41,7 +41,7 @@ def ignore_loss(density: ArrayLike, importance: ArrayLike = 1.0) -> NDArray[np.f
 
 def antipodal_loss(density: ArrayLike, importance: ArrayLike) -> NDArray[np.float64]:
     """Loss of two features on one dimension as W = [1, −1] with no bias: p²(1 + r)/6, from both being active."""
-    return np.asarray(density) ** 2 * (1 + np.asarray(importance)) / 6
+    return np.asarray(np.asarray(density) ** 2 * (1 + np.asarray(importance)) / 6)
 
 
 def antipodal_boundary(importance: ArrayLike) -> NDArray[np.float64]:
