@@ -24,6 +24,7 @@ def test_texts_and_their_token_ids_give_the_same():
     assert subject.score([torch.tensor(ids[0])], [torch.tensor(subject.tokenize(" sat"))])[0].logprob < 0
     assert subject.generate(prompts, max_new_tokens=5) == subject.generate(ids, max_new_tokens=5)
     assert [subject.tokenizer.decode(i) for i in ids] == prompts
+    assert torch.equal(subject(ids[0]), subject(torch.tensor(ids[:1])))
 
 
 def test_two_first_tokens_are_refused():
@@ -68,6 +69,8 @@ def test_what_a_model_lacks_is_unsupported_by_name():
         (lambda m: m.generate(["a"], seed=[1, 2]), "2 seeds"),
         (lambda m: m.generate([[300]]), "Token 300"),
         (lambda m: m(torch.zeros(3, dtype=torch.long)), r"\[batch, position\]"),
+        (lambda m: m("text"), "ids of one text"),
+        (lambda m: m([[1, 2], [3]]), "ids of one text"),
         (lambda m: m(torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 4).bool()), "mask"),
         (lambda m: m.generate(["a"], temperature=-1), "temperature"),
         (lambda m: m.generate(["a"], top_p=0.0), "top_p"),

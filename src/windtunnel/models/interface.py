@@ -84,17 +84,23 @@ class LanguageModel:
         return list(self.backend.sites)
 
     def __call__(
-        self, tokens: Int[Tensor, "batch position"], mask: Bool[Tensor, "batch position"] | None = None
+        self,
+        tokens: Int[Tensor, "batch position"] | Sequence[int],
+        mask: Bool[Tensor, "batch position"] | None = None,
     ) -> Float[Tensor, "batch position vocabulary"]:
         """Next-token logits.
 
         Args:
-            tokens: Token ids.
+            tokens: Token ids; those of a single text may come as `tokenize` gives them, and are a batch of one.
             mask: True at real tokens; padding on either side changes nothing at real tokens.
 
         Raises:
             UsageError: The sequence is longer than the context, or the shapes are not [batch, position].
         """
+        if not isinstance(tokens, Tensor):
+            if not all(isinstance(token, int) for token in tokens):
+                raise UsageError("Tokens must be a tensor of ids, or the ids of one text as tokenize() gives them.")
+            tokens = torch.tensor([tokens])
         if tokens.ndim != 2 or (mask is not None and mask.shape != tokens.shape):
             shapes = f"{tuple(tokens.shape)}" + ("" if mask is None else f" and a mask of {tuple(mask.shape)}")
             raise UsageError(f"Tokens must be [batch, position], and a mask alike, not {shapes}.")
