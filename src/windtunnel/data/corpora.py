@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from windtunnel.data.offline import Language, Split, offline
 from windtunnel.laboratory.errors import DataError, UsageError
 
 TEXT = (".txt", ".md", ".py")
@@ -20,6 +21,9 @@ LINES = (".jsonl", ".ndjson")
 TABLES = (".parquet",)
 SUFFIXES = (*TEXT, *LINES, *TABLES, *(f"{suffix}.gz" for suffix in (*TEXT, *LINES)))
 """File names that are read; a directory's other files are passed over."""
+
+OFFLINE: dict[str, Language] = {"offline-english": "english", "offline-python": "python"}
+"""Names of the offline corpora."""
 
 LONGEST = 16 * 2**20
 """Bytes after which a text file's document ends at the next line break and another begins."""
@@ -33,10 +37,11 @@ def documents(corpus: str | Path, *, field: str = "text", split: str = "train") 
 
     Args:
         corpus: A file (`.txt`, `.md`, `.py`: one document; `.jsonl`, `.ndjson`: one per line; those gzipped;
-            `.parquet`: one per row), a directory of such files, read in the order of their paths, or the name of a
-            data set on the Hugging Face hub, as in `owner/name`.
+            `.parquet`: one per row), a directory of such files, read in the order of their paths; `offline-english` or
+            `offline-python` (see `data.offline`); or the name of a data set on the Hugging Face hub, as in
+            `owner/name`.
         field: Which field or column of `.jsonl`, `.parquet` and hub data sets holds the text.
-        split: Which split of a hub data set.
+        split: Which split of an offline corpus or a hub data set.
 
     Raises:
         UsageError: The corpus is neither there nor the name of a data set, or its kind is not read.
@@ -48,6 +53,8 @@ def documents(corpus: str | Path, *, field: str = "text", split: str = "train") 
         found = _files(path)
         return _never_empty((text for file in found for text in _read(file, field)), str(path))
     name = str(corpus)
+    if name in OFFLINE:
+        return offline(OFFLINE[name], cast(Split, split))
     if not _HUB_NAME.fullmatch(name) or path.suffix in (*SUFFIXES, ".gz"):
         raise UsageError(f"{name} is no file or directory here; check the path.")
     return _never_empty(_hub(name, field, split), name)
