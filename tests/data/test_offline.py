@@ -91,9 +91,10 @@ def test_what_cannot_be_read_is_passed_over(root):
     (folder / "latin.py").write_bytes(f'"""{prose("caffè")}"""'.encode("latin-1"))
     (folder / "spoilt.py").write_text(f'"""{prose("spoilt")}"""\ndef f(:\n')
     (folder / "huge.md").write_text(prose("huge") + "\n" * LARGEST)
+    (folder / "data.txt.gz").write_bytes(gzip.compress(prose("packed").encode()))
     (folder / "gone.md").symlink_to(folder / "nowhere")
     texts = " ".join(itertools.chain(*both("english", root)))
-    assert not any(word in texts for word in ("zero", "caff", "spoilt", "huge"))
+    assert not any(word in texts for word in ("zero", "caff", "spoilt", "huge", "packed"))
 
 
 def test_files_belong_to_the_distribution_that_installed_them(tmp_path):

@@ -136,7 +136,8 @@ def _documents(language: Language, split: Split, found: Sequence[Package]) -> It
     for part in ("test", "train") if split == "train" else ("test",):
         for package in sorted(parts[part], key=lambda package: not package.name.startswith(NOVELS)):
             for file in package.files:
-                text = _text(file, language, seen)
+                is_novel = package.name.startswith(NOVELS)
+                text = _novel(file, seen) if is_novel else _text(file, language, seen)
                 if len(text) >= SHORTEST and part == split:
                     yield text
 
@@ -147,15 +148,17 @@ def _text(file: Path, language: Language, seen: set[bytes]) -> str:
         return _program(source, seen) if language == "python" else _unseen(_docstrings(source), seen)
     if language == "python":
         return ""
-    if file.suffix == ".gz":
-        text = _read(file, largest=None)
-        return "" if _known(text, seen) else text
     if not _DOCUMENTATION.fullmatch(file.name):
         return ""
     text = _read(file)
     if file.name == "METADATA":
         text = text.partition("\n\n")[2]  # what follows the header is the long description
     return _unseen(_PARAGRAPHS.split(text), seen)
+
+
+def _novel(file: Path, seen: set[bytes]) -> str:
+    text = _read(file, largest=None)
+    return "" if _known(text, seen) else text
 
 
 def _read(file: Path, largest: int | None = LARGEST) -> str:
