@@ -44,6 +44,7 @@ def test_a_file_holds_every_document_between_its_marks(file):
     assert file.tokens.dtype == np.uint16
     assert [file.tokens[start] for start in file.starts] == [BYTES.bos] * 4
     assert file.header.documents == 4
+    assert file.counts().tolist() == np.bincount(whole(), minlength=BYTES.vocabulary).tolist()
     again = TokenFile.open(file.path)
     assert again.header == file.header
     assert sorted(path.name for path in file.path.parent.iterdir()) == ["tokens"]

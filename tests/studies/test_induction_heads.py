@@ -1,11 +1,14 @@
 """The study end to end at a small size, on a given model and its checkpoints, and its null control."""
 
+import gzip
 import json
 
+import numpy as np
 import pytest
 
 from windtunnel.cli import main
 from windtunnel.laboratory.study import execute
+from windtunnel.models.interface import load
 from windtunnel.studies import find
 from windtunnel.studies.induction_heads import CLAIMS, GIVEN, PRESETS, TRAINED
 
@@ -57,6 +60,51 @@ def test_a_model_trained_here_is_analysed_with_its_checkpoints(tiny, tmp_path):
     assert found["given-heads"] == "not replicated"
     contents = json.loads((tmp_path / "given" / "contents.json").read_text())
     assert {"formation", "given-heads", "given-copies"} <= {item.get("name") for item in contents}
+
+
+@pytest.fixture
+def english(tmp_path, monkeypatch):
+    """A corpus of a few made-up books in place of the offline one, which takes minutes to read."""
+    folder = tmp_path / "data" / "novels"
+    folder.mkdir(parents=True)
+    words = [
+        "the",
+        "wind",
+        "and",
+        "a",
+        "tunnel",
+        "of",
+        "old",
+        "stone",
+        "by",
+        "which",
+        "we",
+        "measured",
+        "every",
+        "model",
+        "that",
+        "would",
+        "fly",
+    ]
+    for number in range(40):
+        draw = np.random.default_rng(number).choice(words, 1_200)
+        (folder / f"{number}.txt.gz").write_bytes(gzip.compress(" ".join(draw).encode()))
+    monkeypatch.setenv("WINDTUNNEL_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr("windtunnel.data.offline._installed", lambda: [])
+
+
+@pytest.mark.parametrize("null", [False, True])
+def test_text_is_tokenised_once_and_read_by_what_was_trained_on_it(english, tmp_path, null):
+    settings = {**TINY, "corpus": "text", "layers": [1], "mlps": [False, True], "vocabulary": 300}
+    run = execute(STUDY, settings=settings, out=tmp_path / "run", workers=1, null=null)
+    assert verdicts(run)["untrained-heads"] == "replicated"
+    assert {path.name for path in (run.directory / "corpus").iterdir()} >= {"tokenizer.json", "train", "test"}
+    before = (run.directory / "corpus" / "train" / "tokens.bin").stat().st_mtime_ns
+    again = execute(STUDY, settings=settings, out=tmp_path / "run", workers=1, resume=True, null=null)
+    assert verdicts(again) == verdicts(run)
+    assert (run.directory / "corpus" / "train" / "tokens.bin").stat().st_mtime_ns == before
+    model = load(run.directory / "runs" / "1-layer-mlp-seed-0")
+    assert model.tokenizer.decode(model.tokenize("by which we fly")) == "by which we fly"
 
 
 def test_smeared_keys_give_one_layer_induction_heads_and_only_where_there_is_something_to_copy(tmp_path):

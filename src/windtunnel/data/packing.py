@@ -110,6 +110,13 @@ class TokenFile:
             raise UsageError(f"The {len(self.tokens)} tokens of {self.path} are too few to split; use a longer corpus.")
         return self._part(0, cut), self._part(cut, len(self.tokens))
 
+    def counts(self) -> Int[torch.Tensor, " token"]:
+        """How often each token type occurs."""
+        total = np.zeros(self.header.vocabulary, np.int64)
+        for start in range(0, len(self.tokens), 2**24):  # the file may be larger than memory
+            total += np.bincount(self.tokens[start : start + 2**24], minlength=self.header.vocabulary)
+        return torch.from_numpy(total)
+
     def _part(self, first: int, last: int) -> "TokenFile":
         begun = int(np.searchsorted(self.starts, first, side="right")) - 1
         ended = int(np.searchsorted(self.starts, last, side="left"))

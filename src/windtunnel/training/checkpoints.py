@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
 
 from windtunnel.laboratory.errors import DataError
 from windtunnel.laboratory.files import explained, read_json, write_json
-from windtunnel.models.checkpoint import WEIGHTS_FILE, read_weights, write_config, write_weights
+from windtunnel.models.checkpoint import WEIGHTS_FILE, Savable, read_weights, write_config, write_weights
 from windtunnel.models.transformer import Transformer
 
 OPTIMIZER_FILE = "optimizer.safetensors"
@@ -39,6 +39,7 @@ def write(
     optimizers: list[torch.optim.Optimizer] | None,
     facts: dict[str, Any],
     write: bool = True,
+    tokenizer: Savable | None = None,
 ) -> Path:
     """Write a checkpoint; without optimizers it is a snapshot, which cannot be resumed from.
 
@@ -49,6 +50,7 @@ def write(
         optimizers: Their states are kept.
         facts: What must agree for a resumption.
         write: False in all processes but one: they only take part in the gathering.
+        tokenizer: Saved beside the weights.
     """
     final = path_of(folder, step)
     partial = final.with_name(f".{final.name}.partial")
@@ -63,6 +65,8 @@ def write(
         inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
         if isinstance(inner, Transformer):
             write_config(partial, inner.config)
+        if tokenizer is not None:
+            tokenizer.save(partial)
         if optimizers is not None:
             write_weights(partial / OPTIMIZER_FILE, _tensors(state))
             write_json(partial / STATE_FILE, {"facts": facts})

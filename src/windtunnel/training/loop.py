@@ -16,6 +16,7 @@ from windtunnel.laboratory import stages
 from windtunnel.laboratory.errors import WindtunnelError
 from windtunnel.laboratory.progress import Progress, Task
 from windtunnel.laboratory.run import Run
+from windtunnel.models.checkpoint import Savable
 from windtunnel.models.hardware import Precision, check_device, faster_precision
 from windtunnel.training import checkpoints, optimizers, parallel
 from windtunnel.training.configuration import TrainingConfig
@@ -61,6 +62,7 @@ def train(
     evaluate: Evaluate | None = None,
     device: str = "cpu",
     distribute: Literal["none", "ddp", "fsdp"] = "none",
+    tokenizer: Savable | None = None,
 ) -> TrainingResult:
     """Train a model.
 
@@ -78,6 +80,7 @@ def train(
         evaluate: Called before the first step, every `evaluate_every` steps and after the last.
         device: Torch device.
         distribute: Under `torchrun`: `ddp` copies the model to every process, `fsdp` shards it.
+        tokenizer: Saved in every checkpoint, so that what is loaded from there can read text.
 
     Raises:
         WindtunnelError: The loss or its gradient is not finite; the last good checkpoint is kept.
@@ -87,7 +90,7 @@ def train(
     model.to(check_device(device))
     trained = parallel.distribute(model, distribute)
     opts = optimizers.build(trained, config)
-    keeper = Keeper(run, config, trained, opts, main=processes.rank == 0)
+    keeper = Keeper(run, config, trained, opts, tokenizer, main=processes.rank == 0)
     result = TrainingResult(model, snapshots=keeper.snapshots, evaluations=keeper.evaluations, losses=keeper.losses)
     trained.train()
     precision = _precision(trained, objective, source, config, device, keeper)
@@ -159,12 +162,14 @@ class Keeper:
         config: TrainingConfig,
         model: nn.Module,
         opts: list[torch.optim.Optimizer],
+        tokenizer: Savable | None,
         main: bool,
     ) -> None:
         self.run = run
         self.config = config
         self.model = model
         self.opts = opts
+        self.tokenizer = tokenizer
         self.main = main
         self.folder = None if run is None else run.directory / "checkpoints"
         self.label = "training" if run is None else run.directory.name
@@ -225,13 +230,17 @@ class Keeper:
             return
         snapshot = step in config.snapshots
         if step > 0 and (last or step % config.checkpoint_every == 0):
-            path = checkpoints.write(self.folder, step, self.model, self.opts, self.facts, write=self.main)
+            path = self._write(step, self.opts)
             if self.main:
                 checkpoints.prune(self.folder, config.snapshots)
         elif snapshot:
-            path = checkpoints.write(self.folder, step, self.model, None, self.facts, write=self.main)
+            path = self._write(step, None)
         if snapshot:
             self.snapshots[step] = path
+
+    def _write(self, step: int, opts: list[torch.optim.Optimizer] | None) -> Path:
+        assert self.folder is not None
+        return checkpoints.write(self.folder, step, self.model, opts, self.facts, self.main, self.tokenizer)
 
 
 def _micro_batches(

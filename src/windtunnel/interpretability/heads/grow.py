@@ -10,6 +10,7 @@ from windtunnel.interpretability.heads.analysis import analysis_table
 from windtunnel.interpretability.heads.probes import Material
 from windtunnel.interpretability.heads.snapshots import measure, series
 from windtunnel.laboratory.run import Run
+from windtunnel.models.checkpoint import Savable
 from windtunnel.models.interface import from_module
 from windtunnel.models.transformer import Transformer
 from windtunnel.training.configuration import TrainingConfig
@@ -26,6 +27,7 @@ def grow(
     *,
     generator: np.random.Generator,
     controls: int = 4,
+    tokenizer: Savable | None = None,
 ) -> dict[str, Any]:
     """Train a model on next tokens, measure it on the evaluation grid, and analyse it at the end.
 
@@ -37,6 +39,7 @@ def grow(
         run: Keeps checkpoints and evaluations; its device is used.
         generator: Draws the control sets of `analysis_table`.
         controls: As there.
+        tokenizer: Saved in every checkpoint.
 
     Returns:
         `trajectory` and `table`: the fields of a `Growth`.
@@ -51,6 +54,7 @@ def grow(
         run=run,
         evaluate=lambda trained, step: measure(model, material),
         device=run.device,
+        tokenizer=tokenizer,
     )
     table = analysis_table(model, material, generator=generator, before=before, controls=controls)
     return {"trajectory": series(result.evaluations), "table": table}
