@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windtunnel.laboratory.errors import UsageError
-from windtunnel.laboratory.study import Study, configure, execute, preset, read_settings
+from windtunnel.laboratory.study import Study, StudyConfig, configure, execute, preset, read_settings
 from windtunnel.studies import STUDIES, find
 
 
@@ -95,3 +95,13 @@ def test_the_null_removes_the_effect(tmp_path):
     run = execute(tiny_study.STUDY, null=True, out=tmp_path / "null", settings={"shift": 1.0})
     verdicts = {finding.id: finding.verdict for finding in run.ledger}
     assert verdicts["mean-is-large"] == "not replicated"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("1,2", (1, 2)), ("[1, 2]", (1, 2)), ("3", (3,)), (" 1 , 2 ", (1, 2)), ("[]", ())]
+)
+def test_a_field_of_several_values_takes_them_as_they_are_typed(text, expected):
+    class Several(StudyConfig):
+        layers: tuple[int, ...] = (1,)
+
+    assert configure(Several(), read_settings([f"layers={text}"])).layers == expected

@@ -112,7 +112,7 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def configure(base: StudyConfig, settings: Mapping[str, Any], seed: int | None = None) -> StudyConfig:
-    """Change fields of a config; a dotted name reaches into a nested config.
+    """Change fields of a config; a dotted name reaches into a nested config, and `1,2` into a field of several values.
 
     Args:
         base: The preset to start from.
@@ -146,7 +146,14 @@ def _place(values: dict[str, Any], field: str, value: Any) -> None:
         values = values[name]
     if last not in values:
         raise UsageError(f"There is no field {field!r} to set; {nearest(last, list(values))}")
-    values[last] = value
+    values[last] = _several(value) if isinstance(values[last], tuple | list) else value
+
+
+def _several(value: Any) -> Any:
+    """What a field of several values is set to: `1,2` and a single `1` are taken as well as `[1, 2]`."""
+    if isinstance(value, str):
+        return [_parse(part.strip()) for part in value.split(",")]
+    return [value] if isinstance(value, int | float) else value
 
 
 def _parse(text: str) -> Any:
