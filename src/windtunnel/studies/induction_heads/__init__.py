@@ -37,9 +37,9 @@ class Config(StudyConfig):
     snapshot_every: int = Field(500, ge=1, description="steps between snapshots whose weights are kept")
     sequences: int = Field(128, ge=4, description="held-out sequences measured at every snapshot")
     probes: int = Field(10, ge=4, description="sequences of repeated random tokens")
-    given_sequences: int = Field(6, ge=2, description="text sequences on which a given model is measured")
+    given_sequences: int = Field(4, ge=2, description="text sequences on which a given model is measured")
     given_heads: int = Field(
-        8, ge=1, description="heads of a given model of more than 64 heads that are ablated singly"
+        6, ge=1, description="heads of a given model of more than 64 heads that are ablated singly"
     )
     controls: int = Field(4, ge=1, description="random sets of heads ablated beside the induction heads")
 
