@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -155,3 +158,25 @@ def test_bad_settings_are_one_sentence_and_usage(setting, word, tmp_path, capsys
         main(["run", "induction-heads", "--set", setting, "--out", str(tmp_path / "run")])
     assert stopped.value.code == 2
     assert word in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_study_killed_with_its_workers_ends_with_the_same_numbers(tmp_path):
+    settings = {**TINY, "steps": 120, "evaluate_every": 20, "warmup_steps": 20, "snapshot_every": 40}
+    straight = execute(STUDY, settings=settings, out=tmp_path / "straight", workers=2)
+    command = ["run", "induction-heads", "--out", str(tmp_path / "killed"), "--resume", "--json"]
+    command += [f"--set={name}={value}" for name, value in settings.items()]
+    chance, kills = random.Random(3), 0
+    while not (tmp_path / "killed" / "findings.json").exists():
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from windtunnel.cli import main; main()", *command], stdout=subprocess.DEVNULL
+        )
+        try:
+            process.wait(timeout=chance.uniform(6, 12) if kills < 3 else 120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=30)
+            kills += 1
+    assert kills >= 1
+    found = json.loads((tmp_path / "killed" / "findings.json").read_text())["claims"]
+    assert [(claim["id"], claim["value"]) for claim in found] == [(row.id, row.value) for row in straight.ledger]

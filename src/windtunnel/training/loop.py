@@ -101,7 +101,7 @@ def train(
     loss_since, count_since, norm = torch.zeros((), device=device), torch.zeros((), device=device), torch.zeros(())
     tokens, marked, marked_tokens = 0, time.perf_counter(), 0
 
-    with _numerics(config), _display(run, keeper.label, config.steps) as task:
+    with _numerics(config), _display(run, config.steps) as task:
         if step == 0:
             keeper.keep(0, evaluate, model)
         trained.train()
@@ -172,7 +172,6 @@ class Keeper:
         self.tokenizer = tokenizer
         self.main = main
         self.folder = None if run is None else run.directory / "checkpoints"
-        self.label = "training" if run is None else run.directory.name
         self.facts = config.model_dump(mode="json", exclude={"log_every", "checkpoint_every", "compile"})
         self.snapshots: dict[int, Path] = {}
         self.evaluations: list[dict[str, Any]] = []
@@ -181,7 +180,7 @@ class Keeper:
     def note(self, text: str) -> None:
         """One line for the person watching."""
         if self.run is not None and self.main:
-            self.run.note(f"{self.label}: {text}")
+            self.run.note(f"{self.run.directory.name}: {text}")
 
     def precision(self) -> Precision | None:
         """The precision of the training that lies here already."""
@@ -321,6 +320,6 @@ def _numerics(config: TrainingConfig) -> Iterator[None]:
 
 
 @contextmanager
-def _display(run: Run | None, label: str, steps: int) -> Iterator[Task]:
-    with Progress("silent").task(label, steps) if run is None else run.progress(label, steps) as task:
+def _display(run: Run | None, steps: int) -> Iterator[Task]:
+    with Progress("silent").task("training", steps) if run is None else run.progress("training", steps) as task:
         yield task
