@@ -22,6 +22,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+INTERRUPTED = 130
+"""Exit code into which typer turns an interrupt."""
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output and nothing else.")]
 
 
@@ -157,6 +160,42 @@ def rebuild_report(
         print(page)
 
 
+@app.command("train")
+def train_model(
+    corpus: Annotated[
+        str, typer.Argument(help="A file, a directory, a hub name, offline-english or offline-python.")
+    ] = "offline-english",
+    out: Annotated[Path, typer.Option(help="Directory of the run.")] = Path("runs/model"),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="field=value of Pretraining, as in training.steps=500.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides the weights and the order of the rows.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a training that was stopped.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a language model from scratch; the run's directory is then a model's name."""
+    from windtunnel.laboratory.study import configure, read_settings
+    from windtunnel.training.pretraining import Pretraining, open_run, pretrain
+
+    config = configure(Pretraining(), {"corpus": corpus, **read_settings(settings or [])}, seed)
+    assert isinstance(config, Pretraining)
+    with open_run(config, out, device=device, resume=resume, progress="silent" if as_json else "auto") as run:
+        result = pretrain(config, run)
+    found = {
+        "directory": str(out),
+        "steps": result.steps,
+        "train_loss": result.losses[-1][1],
+        "test_loss": result.evaluations[-1]["test_loss"],
+        "tokens_per_second": result.tokens_per_second,
+    }
+    if as_json:
+        print_json(found)
+        return
+    print(f"test loss {found['test_loss']:.4f} nats per token after {result.steps} steps; load it as {out}")
+
+
 @app.command("generate")
 def generate_text(
     prompts: Annotated[list[str], typer.Argument(help="One or more prompts.")],
@@ -265,9 +304,10 @@ def main(arguments: list[str] | None = None) -> None:
     except WindtunnelError as error:
         print(f"windtunnel: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("windtunnel: stopped; run again with --resume to go on.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            print("windtunnel: stopped; run again with --resume to go on.", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

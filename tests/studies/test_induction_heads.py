@@ -151,7 +151,14 @@ def test_presets_differ_in_size_only():
 
 @pytest.mark.parametrize(
     ("setting", "word"),
-    [("context=16", "context"), ("heads=0", "heads"), ("layers=two", "layers"), ("depth=2", "depth")],
+    [
+        ("context=16", "context"),
+        ("heads=0", "heads"),
+        ("heads=3", "divisible"),
+        ("layers=0", "layers"),
+        ("layers=two", "layers"),
+        ("depth=2", "depth"),
+    ],
 )
 def test_bad_settings_are_one_sentence_and_usage(setting, word, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:

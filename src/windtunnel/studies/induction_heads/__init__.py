@@ -7,9 +7,9 @@ its predecessor; and ablating the induction heads takes the learning away again.
 model, or of a series of its checkpoints, are analysed in the same way.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PositiveInt, model_validator
 
 from windtunnel.laboratory.claims import AtLeast, AtMost, Between, Claim
 from windtunnel.laboratory.run import Run
@@ -20,9 +20,9 @@ class Config(StudyConfig):
     """What is trained, on what, and how it is measured."""
 
     corpus: Literal["pasted-segments", "text"] = Field("pasted-segments", description="a world, or the offline corpus")
-    layers: tuple[int, ...] = Field((1, 2), description="blocks of each plain model")
-    smeared: tuple[int, ...] = Field((1,), description="blocks of each model with smeared keys")
-    mlps: tuple[bool, ...] = Field((False,), description="False: attention only; True: with MLPs")
+    layers: tuple[PositiveInt, ...] = Field((1, 2), min_length=1, description="blocks of each plain model")
+    smeared: tuple[PositiveInt, ...] = Field((1,), description="blocks of each model with smeared keys")
+    mlps: tuple[bool, ...] = Field((False,), min_length=1, description="False: attention only; True: with MLPs")
     seeds: int = Field(3, ge=1, le=100, description="models of each kind, each seed with a language of its own")
     vocabulary: int = Field(48, ge=16, description="token types")
     context: int = Field(64, ge=64, description="tokens")
@@ -42,6 +42,12 @@ class Config(StudyConfig):
         6, ge=1, description="heads of a given model of more than 64 heads that are ablated singly"
     )
     controls: int = Field(4, ge=1, description="random sets of heads ablated beside the induction heads")
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not divisible by heads {self.heads}")
+        return self
 
 
 _TEXT = {"corpus": "text", "layers": (1, 2, 3), "smeared": (1, 2, 3), "mlps": (False, True), "seeds": 1}

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +10,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from windtunnel.data import tokenizers
-from windtunnel.data.corpora import documents
-from windtunnel.data.packing import PackedSource, TokenFile, write_tokens
+from windtunnel.data.packing import PackedSource, TokenFile
+from windtunnel.data.preparation import prepare
 from windtunnel.data.sources import Source
+from windtunnel.data.tokenizers import load as load_tokenizer
 from windtunnel.data.worlds.copying import PastedSegments
 from windtunnel.data.worlds.entropy import Unigram
 from windtunnel.interpretability.heads.grow import grow
@@ -59,7 +58,8 @@ def compare_trained(config: "Config", run: Run) -> None:
     """Arguments 1, 2, 3 and 5: train every kind of model with every seed, then compare."""
     members = family(config, run)
     if config.corpus == "text":
-        tokenise(config, run)
+        run.note("learning a vocabulary from the offline English and writing its tokens")
+        prepare("offline-english", members[0].corpus, config.vocabulary)
     with run.watch([member.run for member in members]):
         measured = values(sweep(train_member, members, workers=run.workers))
     grown: dict[str, list[Growth]] = {}
@@ -84,18 +84,6 @@ def family(config: "Config", run: Run) -> list[Member]:
             shared = run.seed_for("shared", number)
             members.append(Member(layers, smeared, mlp, config, run.child(name), shared, run.directory / "corpus"))
     return members
-
-
-def tokenise(config: "Config", run: Run) -> None:
-    """Learn a vocabulary from the offline English and keep its tokens on disk, once for all models."""
-    corpus = run.directory / "corpus"
-    if not (corpus / "tokenizer.json").exists():
-        run.note("learning a vocabulary from the offline English")
-        tokenizers.BytePairTokenizer.train(islice(documents("offline-english"), 2_000), config.vocabulary).save(corpus)
-    for split in ("train", "test"):
-        if not (corpus / split).exists():
-            run.note(f"tokenising the offline English, {split}")
-            write_tokens(corpus / split, documents("offline-english", split=split), tokenizers.load(corpus))
 
 
 def train_member(member: Member) -> dict[str, Any]:
@@ -133,7 +121,7 @@ def _train_member(member: Member) -> dict[str, Any]:
         seed=run.seed,
     )
     source, text = language(config, member.corpus, member.shared_seed, run.null)
-    tokenizer = tokenizers.load(member.corpus) if config.corpus == "text" else None
+    tokenizer = load_tokenizer(member.corpus) if config.corpus == "text" else None
     model = Transformer(shape, torch.Generator().manual_seed(run.seed))
     draws = torch.Generator().manual_seed(member.shared_seed)
     probe = repeated_probe(from_module(model, tokenizer), generator=draws, sequences=config.probes)
@@ -176,7 +164,10 @@ def conclude_trained(
     everyone = [growth for models in grown.values() for growth in models]
 
     def conclude(claim: str, values: Any, evidence: str = "formation", note: str = "") -> None:
-        run.conclude(claim, over_seeds(values), evidence=evidence, note=note or "Interval: range over seeds.")
+        found = over_seeds(values)
+        if found is None:
+            note = "There was nothing to measure: no model of that kind was trained, or it formed no induction heads."
+        run.conclude(claim, found, evidence=evidence, note=note or "Interval: range over seeds.")
 
     conclude("untrained-heads", [growth.highest("prefix_matching")[0] for growth in everyone])
     conclude("untrained-context", [growth.in_context[0] for growth in everyone])
