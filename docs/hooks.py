@@ -5,8 +5,11 @@ A page per study, from its docstring, config, presets and claims; and a page of 
 
 import html
 import inspect
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -16,6 +19,7 @@ from windtunnel.studies import STUDIES
 
 SOURCE = Path(__file__).parent.parent / "src"
 READY = [study for study in STUDIES if not study.planned]
+WIDE = ["---", "hide: [toc]", "---"]  # room for tables instead of a short table of contents
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -40,6 +44,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def _contents() -> str:
     lines = [
+        *WIDE,
         "# Studies",
         "",
         "Each study is one paper: a config with three presets, claims whose bars are written before any run, and one",
@@ -60,11 +65,12 @@ def _study(study: Study) -> str:
     _, _, body = inspect.cleandoc(module.__doc__ or "").partition("\n\n")
     return "\n".join(
         [
+            *WIDE,
             f"# {study.title}",
             "",
             f"{study.authors}, [arXiv:{study.paper}](https://arxiv.org/abs/{study.paper})",
             "",
-            html.escape(body, quote=False),
+            _prose(body),
             "",
             "```",
             f"windtunnel run {study.id}",
@@ -103,18 +109,56 @@ def _fields(module: StudyModule) -> list[str]:
     for name, field in module.Config.model_fields.items():
         values = [_value(getattr(module.PRESETS[preset], name)) for preset in ("quick", "full", "paper")]
         shown = [values[0], *("" if value == values[0] else value for value in values[1:])]
-        rows.append(f"| `{name}` | {_cell(field.description or '')} | {' | '.join(shown)} |")
+        kind = _code(_type(field.annotation) + _limits(field.metadata))
+        rows.append(f"| `{name}` | {_cell(field.description or '')}<br>{kind} | {' | '.join(shown)} |")
     return rows
 
 
+def _type(annotation: Any) -> str:
+    """A field's type as it is written in Python, with the limits of each part beside it."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(parts[0]) + _limits(parts[1:])
+    if origin is Literal:
+        return " | ".join(map(repr, parts))
+    if origin in (Union, UnionType):
+        return " | ".join(map(_type, parts))
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join(map(_type, parts))}]"
+    return {Ellipsis: "...", NoneType: "None"}.get(annotation) or annotation.__name__
+
+
+def _limits(metadata: Sequence[Any]) -> str:
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    found = [f"{signs[name]} {getattr(limit, name)}" for limit in metadata for name in signs if hasattr(limit, name)]
+    return f" {', '.join(found)}" if found else ""
+
+
 def _value(value: Any) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return _cell(text if len(text) < 60 else f"{text[:50]} …")
+    if not isinstance(value, tuple):
+        return _code(str(value))
+    shown = map(str, value if len(value) <= 7 else (*value[:3], "…", value[-1]))
+    return _code(", ".join(shown)) + (f" ({len(value)} values)" if len(value) > 7 else "")
+
+
+def _code(text: str) -> str:
+    """A code span, in which Markdown itself escapes what is special to HTML and to tables."""
+    return f"`{text}`" if text else ""
+
+
+def _prose(text: str) -> str:
+    """Markdown whose angle brackets are no HTML; those in its code spans Markdown escapes itself."""
+    parts = re.split(r"(`[^`]+`)", text)
+    return "".join(part if index % 2 else html.escape(part, quote=False) for index, part in enumerate(parts))
 
 
 def _cell(text: str) -> str:
-    """Text that is safe in a cell of a table."""
-    return html.escape(text, quote=False).replace("|", "\\|").replace("\n", " ")
+    """Plain text, with code spans, as one cell of a table: nothing else in it is Markdown or HTML."""
+    parts = re.split(r"(`[^`]+`)", " ".join(text.split()))
+    return "".join(
+        part if index % 2 else html.escape(re.sub(r"([\\*_\[\]|])", r"\\\1", part), quote=False)
+        for index, part in enumerate(parts)
+    )
 
 
 def _packages() -> dict[str, list[str]]:
