@@ -88,3 +88,10 @@ def test_bad_settings_are_one_sentence_and_usage(corpus, tmp_path, capsys, value
     assert code == 2
     assert word in err
     assert "Traceback" not in err
+
+
+def test_a_misspelt_corpus_leaves_no_run_behind(tmp_path, capsys):
+    code, _, err = call(capsys, "train", tmp_path / "gone.txt", "--out", tmp_path / "model", *settings())
+    assert code == 2
+    assert "gone.txt" in err
+    assert not (tmp_path / "model").exists()

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
+from windtunnel.data.corpora import documents
 from windtunnel.data.packing import PackedSource
 from windtunnel.data.preparation import prepare
 from windtunnel.laboratory.run import Run
@@ -62,8 +63,10 @@ def open_run(
     """A run that holds its directory and says in `config.json` what is trained.
 
     Raises:
-        UsageError: The directory holds another run, or holds this one and `resume` is False.
+        UsageError: The directory holds another run, or holds this one and `resume` is False; or there is no such
+            corpus.
     """
+    documents(config.corpus, field=config.field)  # so that a misspelt path leaves no run behind
     run = Run(directory, seed=config.seed, device=device, progress=progress)
     identity = {"study": "train", "preset": None, "model": None, "seed": config.seed, "null": False}
     run.open({**identity, "config": config.model_dump(mode="json")}, resume=resume)
