@@ -14,6 +14,7 @@ import pytest
 from windtunnel.cli import main
 from windtunnel.laboratory.study import configure, preset, read_settings
 from windtunnel.studies import STUDIES, find
+from windtunnel.training.pretraining import Pretraining
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -61,10 +62,16 @@ def test_commands_exist_as_they_are_shown(command, capsys):
     shown = capsys.readouterr().out
     for option in (argument for argument in arguments if argument.startswith("--")):
         assert option in shown
+    settings = read_settings([value for flag, value in itertools.pairwise(arguments) if flag == "--set"])
     if verb == "run":
-        study = find(arguments[0])
-        settings = [value for flag, value in itertools.pairwise(arguments) if flag == "--set"]
-        configure(preset(study, "quick"), read_settings(settings))
+        configure(preset(find(arguments[0]), "quick"), settings)
+    if verb == "train":
+        configure(Pretraining(), settings)
+    if verb == "list":
+        with pytest.raises(SystemExit) as stopped:
+            main([verb, *arguments])
+        assert stopped.value.code == 0
+        assert STUDIES[0].id in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("page", TEXTS, ids=name_of)
