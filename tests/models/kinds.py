@@ -3,6 +3,10 @@
 import torch
 from torch import nn
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     GPTNeoXConfig,
@@ -11,6 +15,10 @@ from transformers import (
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+    PhiConfig,
+    PhiForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -50,6 +58,14 @@ ORIGINALS = {
     "mistral": lambda: MistralForCausalLM(MistralConfig(**LLAMA_LIKE, sliding_window=4)),
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**{**LLAMA_LIKE, "head_dim": 4})),
     "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**LLAMA_LIKE)),
+    "gemma2": lambda: Gemma2ForCausalLM(
+        Gemma2Config(**LLAMA_LIKE, sliding_window=4, attn_logit_softcapping=2.0, final_logit_softcapping=3.0)
+    ),
+    "gemma3": lambda: Gemma3ForCausalLM(
+        Gemma3TextConfig(**LLAMA_LIKE, sliding_window=4, layer_types=["sliding_attention", "full_attention"])
+    ),
+    "phi": lambda: PhiForCausalLM(PhiConfig(**{**LLAMA_LIKE, "head_dim": 4})),
+    "phi3": lambda: Phi3ForCausalLM(Phi3Config(**{**LLAMA_LIKE, "head_dim": 4, "pad_token_id": 0})),
     "gpt2": lambda: GPT2LMHeadModel(
         GPT2Config(vocab_size=31, n_positions=32, n_embd=16, n_layer=2, n_head=4, bos_token_id=None, eos_token_id=None)
     ),

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from tests.models.kinds import KINDS, model, tokens
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.models.interface import LanguageModel
+from windtunnel.models.weights import normalization_map
 
 pytestmark = pytest.mark.parametrize("kind", KINDS)
 
@@ -27,6 +28,8 @@ def _shape(subject: LanguageModel, site: str) -> tuple[int, ...]:
         return rows, length, shape.heads, shape.head_width
     if site.endswith(("hook_k", "hook_v")):
         return rows, length, shape.key_value_heads, shape.head_width
+    if site.endswith("hook_scale"):
+        return rows, length, 1
     if site.endswith("mlp.hook_post"):
         return rows, length, {"ours_gpt2_like": 64, "ours_llama_like": 64, "gpt2": 64}.get(subject.name, 24)
     return rows, length, shape.width
@@ -94,15 +97,15 @@ def test_activations_satisfy_the_forward_pass(kind):
     with subject.record(*subject.sites) as a:
         logits = subject(tokens())
     causal = torch.ones(9, 9, dtype=torch.bool).tril()
-    if kind == "mistral":
-        causal = causal.triu(-3)  # a sliding window of 4
     groups = subject.shape.heads // subject.shape.key_value_heads
     for layer in range(2):
         block = f"blocks.{layer}."
+        sliding = kind == "mistral" or (kind in ("gemma2", "gemma3") and layer == 0)
+        seen = causal.triu(-3) if sliding else causal  # a sliding window of 4
         pattern, scores = a[block + "attn.hook_pattern"], a[block + "attn.hook_attn_scores"]
         assert_close(pattern.sum(-1), torch.ones(2, 4, 9))
-        assert torch.equal(pattern > 0, causal.expand_as(pattern))
-        assert torch.equal(scores > -torch.inf, causal.expand_as(scores))
+        assert torch.equal(pattern > 0, seen.expand_as(pattern))
+        assert torch.equal(scores > -torch.inf, seen.expand_as(scores))
         assert_close(scores.softmax(-1), pattern)
         values = a[block + "attn.hook_v"].repeat_interleave(groups, dim=2)
         assert_close(torch.einsum("bhqk,bkhw->bqhw", pattern, values), a[block + "attn.hook_z"], atol=1e-5, rtol=1e-5)
@@ -113,8 +116,18 @@ def test_activations_satisfy_the_forward_pass(kind):
             middle = middle + a[block + "hook_mlp_out"]
         assert_close(middle, a[block + "hook_resid_post"])
     assert torch.equal(a["blocks.0.hook_resid_post"], a["blocks.1.hook_resid_pre"])
-    assert_close(a["ln_final.hook_normalized"] @ subject.backend.unembedding(), logits, atol=1e-5, rtol=1e-5)
-    assert torch.equal(a["hook_embed"], subject.backend.embedding()[tokens()])
+    read = a["ln_final.hook_normalized"] @ subject.backend.unembedding()
+    if kind == "phi":
+        read = read + subject.module.lm_head.bias
+    if kind == "gemma2":
+        read = 3.0 * (read / 3.0).tanh()
+    assert_close(read, logits, atol=1e-5, rtol=1e-5)
+    scaled = 4.0 if kind in ("gemma2", "gemma3") else 1.0  # by the root of the width
+    assert_close(a["hook_embed"], scaled * subject.backend.embedding()[tokens()])
+    stream, final = a["blocks.1.hook_resid_post"], subject.backend.normalization(None)
+    by_hand = stream @ normalization_map(subject, None) / a["ln_final.hook_scale"]
+    by_hand = by_hand + (0.0 if getattr(final, "bias", None) is None else final.bias)
+    assert_close(by_hand, a["ln_final.hook_normalized"], atol=1e-5, rtol=1e-5)
 
 
 def test_writing_is_causal_and_exact(kind):

@@ -18,7 +18,9 @@ def _bias(subject, name, shape):
 
     site = f"blocks.1.attn.hook_{name}"
     for path, module in subject.module.named_modules():
-        if path.endswith(("1.attention.query_key_value", "1.attn.c_attn", f"1.self_attn.{name}_proj")):
+        if path.endswith(
+            ("1.attention.query_key_value", "1.attn.c_attn", "1.self_attn.qkv_proj", f"1.self_attn.{name}_proj")
+        ):
             handle = module.register_forward_pre_hook(zero)
             with subject.record(site) as found:
                 subject(tokens())
@@ -51,6 +53,8 @@ def test_weights_by_head_give_the_recorded_activations(kind):
             recorded = recorded.repeat_interleave(groups, dim=2)
         assert_close(torch.einsum("bpd,hdw->bphw", normal["x"], weight), recorded, **CLOSE)
     added = torch.einsum("bphw,hwd->bpd", a["blocks.1.attn.hook_z"], weights.output)
+    if kind.startswith("gemma"):  # normalised once more before it is added
+        added = subject.module.model.layers[1].post_attention_layernorm(added)
     rest = a["blocks.1.hook_attn_out"] - added
     assert_close(rest, rest[:1, :1].expand_as(rest), **CLOSE)  # what is left is the output bias, the same everywhere
 

@@ -1,26 +1,30 @@
 """Where the activations of each transformers architecture are: one entry of the table per model type."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from torch import nn
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Paths of the modules of one architecture, relative to the model or (from `attention` on) to a block.
+    """Paths of modules, relative to the model or (from `attention_normalization` on) to a block.
 
     Attributes:
         embedding: Token embedding.
         blocks: List of blocks.
         final_normalization: Last normalisation, before the unembedding.
-        attention_normalization: Normalisation before the attention of a block, relative to the block.
-        attention: Attention module of a block; the next four are relative to it.
+        attention_normalization: Normalisation before the attention of a block.
+        attention: Attention module of a block; the next two are relative to it.
         projections: Query, key and value projections, or one fused projection.
-        fused: How a fused projection lays out its output: `thirds` (all queries, all keys, all values) or `heads`
-            (query, key and value of head 0, then of head 1, ...); None if not fused.
         attention_output: Output projection of attention.
         mlp: MLP of a block; `mlp_output`, relative to it, is its last projection.
         middle: Normalisation before the MLP: its input is the residual stream between attention and MLP.
+        attention_added: What is added to the stream, where it is not the output of `attention_output` (Gemma
+            normalises it again); `mlp_added` likewise, where it is not that of `mlp`.
+        fused: How a fused projection lays out its output: `concatenated` (all queries, all keys, all values) or
+            `heads` (query, key and value of head 0, then of head 1, ...); None if not fused.
         parallel: Whether a config makes attention and MLP read the same residual stream, so that there is no middle.
         transposed: Whether weights are stored [inputs, outputs].
     """
@@ -35,6 +39,8 @@ class Architecture:
     mlp: str
     mlp_output: str
     middle: str
+    attention_added: str | None = None
+    mlp_added: str | None = None
     fused: str | None = None
     parallel: Callable[[Any], bool] = lambda config: False
     transposed: bool = False
@@ -53,11 +59,28 @@ _LLAMA = Architecture(
     middle="post_attention_layernorm",
 )
 
+_GEMMA = replace(
+    _LLAMA,
+    middle="pre_feedforward_layernorm",
+    attention_added="post_attention_layernorm",
+    mlp_added="post_feedforward_layernorm",
+)
+
 ARCHITECTURES: dict[str, Architecture] = {
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "qwen2": _LLAMA,
     "qwen3": _LLAMA,
+    "gemma2": _GEMMA,
+    "gemma3_text": _GEMMA,
+    "phi3": replace(_LLAMA, projections=("qkv_proj",), fused="concatenated"),
+    "phi": replace(
+        _LLAMA,
+        final_normalization="model.final_layernorm",
+        attention_output="dense",
+        mlp_output="fc2",
+        parallel=lambda config: True,
+    ),
     "gpt2": Architecture(
         embedding="transformer.wte",
         blocks="transformer.h",
@@ -65,7 +88,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         attention_normalization="ln_1",
         attention="attn",
         projections=("c_attn",),
-        fused="thirds",
+        fused="concatenated",
         attention_output="c_proj",
         mlp="mlp",
         mlp_output="c_proj",
@@ -88,3 +111,13 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
 }
 """By `model_type` of the config. Every entry is tested on a small random model of its kind."""
+
+
+def discover_blocks(module: nn.Module, layers: int) -> nn.ModuleList | None:
+    """The list of blocks of an architecture without a map: the only list of as many modules as there are layers.
+
+    Returns:
+        None where there is none, or more than one, so that nothing is guessed.
+    """
+    found = [part for part in module.modules() if isinstance(part, nn.ModuleList) and len(part) == layers]
+    return found[0] if len(found) == 1 else None

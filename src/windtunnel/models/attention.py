@@ -77,9 +77,12 @@ def attention_scores(
     allowed: Bool[Tensor, "batch 1 query key"] | None,
     causal: bool,
     scale: float,
+    softcap: float | None = None,
 ) -> Float[Tensor, "batch heads query key"]:
-    """Scaled dot products, minus infinity where a query may not look."""
+    """Scaled dot products, capped if asked, minus infinity where a query may not look."""
     scores = query @ key.transpose(-1, -2) * scale
+    if softcap is not None:
+        scores = softcap * (scores / softcap).tanh()
     if causal:
         allowed = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril(
             scores.shape[-1] - scores.shape[-2]
@@ -190,15 +193,17 @@ def visit_pattern(
     scale: float,
     scores_tap: Tap | None,
     pattern_tap: Tap | None,
+    softcap: float | None = None,
 ) -> Float[Tensor, "batch heads query key"] | None:
     """Form the attention pattern for the taps that ask for it; return it only if a tap may have rewritten it.
 
     So the fused kernel computes the result unless a score or a weight is rewritten, and reading a pattern changes
-    nothing, bit for bit. A query that may see no key has a pattern of zeros.
+    nothing, bit for bit. Capped scores, `softcap` x tanh(score / `softcap`) (Gemma 2), have no fused kernel: their
+    pattern is always formed and returned. A query that may see no key has a pattern of zeros.
     """
-    if scores_tap is None and pattern_tap is None:
+    if scores_tap is None and pattern_tap is None and softcap is None:
         return None
-    scores = attention_scores(query, key, allowed, causal, scale)
+    scores = attention_scores(query, key, allowed, causal, scale, softcap)
     if scores_tap is not None:
         scores = scores_tap.visit(scores)
     half = scores.dtype in (torch.float16, torch.bfloat16)
@@ -207,7 +212,7 @@ def visit_pattern(
     if pattern_tap is not None:
         pattern = pattern_tap.visit(pattern)
     writes = any(tap is not None and tap.writes for tap in (scores_tap, pattern_tap))
-    return pattern if writes else None
+    return pattern if writes or softcap is not None else None
 
 
 def sinusoids(positions: Int[Tensor, " position"], width: int) -> Float[Tensor, "position width"]:

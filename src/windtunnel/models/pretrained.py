@@ -11,8 +11,9 @@ from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_f
 from transformers.masking_utils import sdpa_mask
 
 from windtunnel.laboratory.errors import Unsupported, UsageError
-from windtunnel.models.architectures import ARCHITECTURES, Architecture
+from windtunnel.models.architectures import ARCHITECTURES, Architecture, discover_blocks
 from windtunnel.models.attention import visit_pattern
+from windtunnel.models.normalization import normalization_scale, rescaled
 from windtunnel.models.shape import AttentionWeights, Shape, by_head, output_by_head
 from windtunnel.models.sites import Tap
 
@@ -28,14 +29,15 @@ def tapped_attention(
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
+    softcap: float | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """The fused kernel of transformers, unless a tap on this layer rewrites scores or pattern.
+    """The fused kernel of transformers, unless a tap on this layer rewrites scores or pattern, or scores are capped.
 
     Shapes: query [batch, heads, query, head_width], key and value [batch, key_value_heads, key, head_width].
     """
-    taps: dict[str, Tap] | None = module.__dict__.get(TAPS)
-    if taps:
+    taps: dict[str, Tap] = module.__dict__.get(TAPS, {})
+    if taps or softcap is not None:
         groups = query.shape[1] // key.shape[1]
         if attention_mask is not None and attention_mask.dtype != torch.bool:
             raise Unsupported("Attention scores and patterns can be read with boolean masks only, not additive ones.")
@@ -47,6 +49,7 @@ def tapped_attention(
             scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
             scores_tap=taps.get("hook_attn_scores"),
             pattern_tap=taps.get("hook_pattern"),
+            softcap=softcap,
         )
         if pattern is not None:
             z = nn.functional.dropout(pattern, dropout) @ repeat_kv(value, groups)
@@ -90,7 +93,11 @@ class Pretrained:
             vocabulary=config.vocab_size,
             context=config.max_position_embeddings,
         )
-        self.sites = [] if self.architecture is None else _sites(self.architecture, module.config)
+        self.blocks = self._find_blocks()
+        if self.architecture is not None:
+            self.sites = _sites(self.architecture, config)
+        else:
+            self.sites = [] if self.blocks is None else _residual_sites(len(self.blocks))
         self.taps: dict[str, Tap] = module.__dict__.setdefault(TAPS, {})
         ends = getattr(module.generation_config, "eos_token_id", None)
         self.ends = frozenset([ends] if isinstance(ends, int) else ends or [])
@@ -139,24 +146,26 @@ class Pretrained:
 
     def open(self, tap: Tap) -> Callable[[], None]:
         """Register the raw hook of one site and return what removes it."""
-        assert self.architecture is not None
-        table, shape = self.architecture, self.shape
         if tap.name == "hook_embed":
-            return _on_output(self.module.get_submodule(table.embedding), tap.visit)
-        if tap.name == "ln_final.hook_normalized":
-            return _on_output(self.module.get_submodule(table.final_normalization), tap.visit)
+            return _on_output(self.module.get_input_embeddings(), tap.visit)
         found = re.fullmatch(r"blocks\.(\d+)\.(.+)", tap.name)
-        assert found is not None
-        block, kind = self._block(int(found[1])), found[2]
+        if found is None:
+            last = self.normalization(None)
+            return _on_scale(last, tap) if tap.name.endswith("hook_scale") else _on_output(last, tap.visit)
+        assert self.blocks is not None
+        block, kind = self.blocks[int(found[1])], found[2]
+        if kind == "hook_resid_pre":
+            return _on_input(block, tap.visit)
+        if kind == "hook_resid_post":
+            return _on_output(block, tap.visit)
+        table, shape = self._mapped(), self.shape
         attention, mlp = block.get_submodule(table.attention), block.get_submodule(table.mlp)
         match kind:
-            case "hook_resid_pre":
-                return _on_input(block, tap.visit)
             case "hook_resid_mid":
                 return _on_shared_input(block.get_submodule(table.middle), tap)
-            case "hook_resid_post":
-                return _on_output(block, tap.visit)
             case "hook_attn_out":
+                if table.attention_added is not None:
+                    return _on_output(block.get_submodule(table.attention_added), tap.visit)
                 return _on_output(attention.get_submodule(table.attention_output), tap.visit)
             case "attn.hook_z":
                 output = attention.get_submodule(table.attention_output)
@@ -167,10 +176,11 @@ class Pretrained:
                     return _on_output(
                         attention.get_submodule(table.projections[which]), _in_heads(tap, shape.head_width)
                     )
-                fused = _in_third(tap, which, table.fused, shape)
+                fused = _in_part(tap, which, table.fused, shape)
                 return _on_output(attention.get_submodule(table.projections[0]), fused)
             case "hook_mlp_out":
-                return _on_output(mlp, tap.visit)
+                added = mlp if table.mlp_added is None else block.get_submodule(table.mlp_added)
+                return _on_output(added, tap.visit)
             case "mlp.hook_post":
                 return _on_input(mlp.get_submodule(table.mlp_output), tap.visit)
             case _:  # scores and patterns: the attention function looks its taps up on its module
@@ -184,8 +194,8 @@ class Pretrained:
         table, shape = self._mapped(), self.shape
         attention = self._block(layer).get_submodule(table.attention)
         weights = [_outputs_first(attention.get_submodule(name), table) for name in table.projections]
-        if table.fused == "thirds":
-            weights = list(weights[0].chunk(3))
+        if table.fused == "concatenated":
+            weights = list(torch.split(weights[0], _widths(shape)))
         elif table.fused == "heads":
             weights = list(weights[0].reshape(shape.heads, 3, shape.head_width, -1).transpose(0, 1).flatten(1, 2))
         query, key, value = (by_head(weight, shape) for weight in weights)
@@ -219,10 +229,16 @@ class Pretrained:
         return self.architecture
 
     def _block(self, layer: int) -> nn.Module:
-        blocks = self.module.get_submodule(self._mapped().blocks)
-        assert isinstance(blocks, nn.ModuleList)
-        block: nn.Module = blocks[layer]
+        assert self.blocks is not None
+        block: nn.Module = self.blocks[layer]
         return block
+
+    def _find_blocks(self) -> nn.ModuleList | None:
+        if self.architecture is None:
+            return discover_blocks(self.module, self.shape.layers)
+        blocks = self.module.get_submodule(self.architecture.blocks)
+        assert isinstance(blocks, nn.ModuleList)
+        return blocks
 
 
 def _sites(table: Architecture, config: Any) -> list[str]:
@@ -234,7 +250,19 @@ def _sites(table: Architecture, config: Any) -> list[str]:
         sites += [block + "hook_attn_out"]
         sites += [] if table.parallel(config) else [block + "hook_resid_mid"]
         sites += [block + name for name in ("mlp.hook_post", "hook_mlp_out", "hook_resid_post")]
-    return [*sites, "ln_final.hook_normalized"]
+    return [*sites, "ln_final.hook_scale", "ln_final.hook_normalized"]
+
+
+def _residual_sites(layers: int) -> list[str]:
+    """What can be found without a map: the embedding, and the residual stream around each block."""
+    names = ("hook_resid_pre", "hook_resid_post")
+    return ["hook_embed", *(f"blocks.{layer}.{name}" for layer in range(layers) for name in names)]
+
+
+def _widths(shape: Shape) -> list[int]:
+    """Widths of all queries, all keys and all values."""
+    keys = shape.key_value_heads * shape.head_width
+    return [shape.heads * shape.head_width, keys, keys]
 
 
 def _positions(mask: Tensor) -> Tensor:
@@ -290,17 +318,34 @@ def _in_heads(tap: Tap, head_width: int) -> Callable[[Tensor], Tensor]:
     return change
 
 
-def _in_third(tap: Tap, which: int, layout: str, shape: Shape) -> Callable[[Tensor], Tensor]:
+def _on_scale(module: nn.Module, tap: Tap) -> Callable[[], None]:
+    """Tap what a normalisation divides by; rewritten, its output is what another divisor would have given."""
+
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        scale = normalization_scale(module, inputs[0])
+        changed = tap.visit(scale)
+        return output if changed is scale else rescaled(module, output, scale, changed)
+
+    return module.register_forward_hook(hook, prepend=True).remove  # before what taps the output
+
+
+def _in_part(tap: Tap, which: int, layout: str, shape: Shape) -> Callable[[Tensor], Tensor]:
     """Tap the queries, keys or values inside the output of a fused projection."""
-    sizes = (3, shape.heads) if layout == "thirds" else (shape.heads, 3)
-    axis = -3 if layout == "thirds" else -2
 
     def change(flat: Tensor) -> Tensor:
-        parts = list(flat.view(*flat.shape[:-1], *sizes, shape.head_width).unbind(axis))
+        if layout == "heads":
+            split = flat.view(*flat.shape[:-1], shape.heads, 3, shape.head_width)
+            parts = list(split.unbind(-2))
+        else:
+            parts = [
+                part.view(*part.shape[:-1], -1, shape.head_width) for part in torch.split(flat, _widths(shape), dim=-1)
+            ]
         changed = tap.visit(parts[which])
         if changed is parts[which]:
             return flat
         parts[which] = changed
-        return torch.stack(parts, dim=axis).flatten(-3)
+        if layout == "heads":
+            return torch.stack(parts, dim=-2).flatten(-3)
+        return torch.cat([part.flatten(-2) for part in parts], dim=-1)
 
     return change

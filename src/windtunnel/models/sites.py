@@ -13,6 +13,7 @@ The names are TransformerLens's. With `i` a layer, and only where the architectu
 - `blocks.{i}.attn.hook_z`: weighted values, before the output projection, [batch, position, heads, head_width]
 - `blocks.{i}.hook_attn_out`, `blocks.{i}.hook_mlp_out`: what attention and MLP add, [batch, position, width]
 - `blocks.{i}.mlp.hook_post`: MLP hidden units after the activation (and gate), [batch, position, mlp_width]
+- `ln_final.hook_scale`: what the last normalisation divides by, [batch, position, 1]
 - `ln_final.hook_normalized`: what the unembedding reads, [batch, position, width]
 """
 
@@ -107,8 +108,8 @@ def expand(sites: Sequence[str], names: Sequence[str]) -> list[str]:
     """
     if not sites:
         raise Unsupported(
-            "This model's architecture has no map of sites; record and intervene work on decoders trained here and "
-            "on Llama, Mistral, Qwen2, Qwen3, GPT-2 and GPT-NeoX checkpoints."
+            "This model's architecture has no map of sites and its blocks cannot be told apart; record and intervene "
+            "work on decoders trained here and on Llama, Mistral, Qwen, Gemma, Phi, GPT-2 and GPT-NeoX checkpoints."
         )
     wanted: set[str] = set()
     for name in names:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.models.attention import Attention, Cache, Layout, rotation_of, sinusoids
 from windtunnel.models.configuration import TransformerConfig
+from windtunnel.models.normalization import normalization_scale, rescaled
 from windtunnel.models.sites import Tap, visit
 
 __all__ = ["Transformer", "TransformerConfig"]
@@ -197,10 +198,17 @@ class Transformer(nn.Module):
             x = functional.dropout(x, self.config.dropout)
         for block in self.blocks:
             x = block(x, layout, cache, taps)
-        x = self.final_normalization(x)
+        normalised: Tensor = self.final_normalization(x)
         if cache is not None:
             cache.length += tokens.shape[1]
-        return visit(taps, "ln_final.hook_normalized", x) if taps else x
+        if not taps:
+            return normalised
+        if "ln_final.hook_scale" in taps:
+            scale = normalization_scale(self.final_normalization, x)
+            changed = visit(taps, "ln_final.hook_scale", scale)
+            if changed is not scale:
+                normalised = rescaled(self.final_normalization, normalised, scale, changed)
+        return visit(taps, "ln_final.hook_normalized", normalised)
 
     def unembed(self, features: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocabulary"]:
         """Logits of normalised residual vectors."""

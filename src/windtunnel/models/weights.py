@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.models.interface import LanguageModel
+from windtunnel.models.normalization import gain
 from windtunnel.models.shape import AttentionWeights
 
 __all__ = ["AttentionWeights", "attention_weights", "embedding", "normalization_map", "unembedding"]
@@ -50,9 +51,8 @@ def normalization_map(model: LanguageModel, layer: int | None) -> Float[Tensor, 
         Unsupported: The architecture has no map of its weights.
     """
     module = model.backend.normalization(layer)
-    gain = module.weight
-    assert isinstance(gain, Tensor)
-    identity = torch.eye(len(gain), device=gain.device, dtype=gain.dtype)
+    gains = gain(module)
+    identity = torch.eye(len(gains), device=gains.device, dtype=gains.dtype)
     if isinstance(module, nn.LayerNorm):  # subtracts the mean, which RMS normalisations do not
-        identity = identity - 1.0 / len(gain)
-    return identity * gain
+        identity = identity - 1.0 / len(gains)
+    return identity * gains
