@@ -260,6 +260,35 @@ def score_text(
         print(f"{row['logprob']:10.4f} nats  {row['continuation']!r}{'  (greedy)' if row['is_greedy'] else ''}")
 
 
+@app.command("check")
+def check_model(
+    model: Annotated[str, typer.Argument(help="A name, a directory, a .gguf file or a run.")],
+    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Prove that a model's activations are read and written as they should be."""
+    from dataclasses import asdict
+
+    from windtunnel import load
+    from windtunnel.laboratory.progress import Progress
+    from windtunnel.models.checking import CHECKS, check
+
+    subject = load(model, device=device)
+    with Progress("silent" if as_json else "auto").task(f"checking {model}", len(CHECKS)) as task:
+        found = check(subject, task=task)
+    passed = all(row.passed for row in found)
+    if as_json:
+        print_json({"model": model, "passed": passed, "checks": [asdict(row) for row in found]})
+    else:
+        for row in found:
+            worst = f", largest difference {row.worst:.1e}" if row.worst else ""
+            print(f"{'pass' if row.passed else 'FAIL'}  {row.name} ({row.places} places{worst})")
+            if row.fault:
+                print(f"      {row.fault}")
+    if not passed:
+        raise typer.Exit(1)
+
+
 @app.command("serve")
 def serve_runs(
     folder: Annotated[Path, typer.Argument(help="The folder that holds runs.")] = Path("runs"),

@@ -1,7 +1,8 @@
 """The backend of transformers checkpoints: raw forward hooks under canonical names, and patterns on demand."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -119,6 +120,16 @@ class Pretrained:
         options = {} if mask is None else {"attention_mask": mask.long(), "position_ids": _positions(mask)}
         result: Tensor = self.module(tokens, use_cache=False, logits_to_keep=last or 0, **options).logits
         return result
+
+    @contextmanager
+    def original_attention(self) -> Iterator[None]:
+        """The library's own plain attention inside, to compare with; no site of attention is reached there."""
+        before = self.module.config._attn_implementation
+        self.module.set_attn_implementation("eager")
+        try:
+            yield
+        finally:
+            self.module.set_attn_implementation(before)
 
     def new_cache(self, batch: int, capacity: int) -> PretrainedCache:
         """An empty cache; its storage grows as tokens come."""
