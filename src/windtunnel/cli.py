@@ -301,6 +301,22 @@ def serve_runs(
     serve(folder, port)
 
 
+@app.command("serve-model")
+def serve_a_model(
+    model: Annotated[str, typer.Argument(help="A name, a directory, a .gguf file or a run.")] = "smollm2-135m",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8266,
+    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+) -> None:
+    """Serve a model by the OpenAI protocol, on 127.0.0.1 only."""
+    from windtunnel import load
+    from windtunnel.web.model_server import serve_model
+
+    subject = load(model, device=device)
+    name = Path(model).name
+    print(f"{name} at http://127.0.0.1:{port}/v1 (stop with Ctrl-C)", file=sys.stderr)
+    serve_model(subject, name, port)
+
+
 def print_ledger(findings: dict[str, Any]) -> None:
     """Print a run's claims as a table for people."""
     from rich.console import Console

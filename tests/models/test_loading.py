@@ -159,8 +159,11 @@ def test_a_name_that_means_nothing_is_a_usage_error(tmp_path):
     (tmp_path / "file.txt").write_text("x")
     with pytest.raises(UsageError, match="is a file but not"):
         load(tmp_path / "file.txt")
-    with pytest.raises(Unsupported, match="Endpoints"):
-        load("openai:gpt@http://localhost")
+    for name in ("openai:gpt", "openai:@http://localhost", "openai:gpt@localhost"):
+        with pytest.raises(UsageError, match="http://127"):
+            load(name)
+    with pytest.raises(UsageError, match="leave out device"):
+        load("openai:gpt@http://localhost", device="cuda")
 
 
 def test_without_the_wheel_the_mend_is_named(monkeypatch):

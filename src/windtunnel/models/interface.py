@@ -217,10 +217,14 @@ class LanguageModel:
             )
 
     def chat(self, messages: Sequence[Message], **options: Any) -> Sample:
-        """The assistant's next turn of one conversation, by the model's own chat template.
+        """The assistant's next turn of one conversation, by the model's own chat template; see `chats`."""
+        return self.chats([messages], **options)[0]
+
+    def chats(self, conversations: Sequence[Sequence[Message]], **options: Any) -> list[Sample]:
+        """The assistant's next turn of each conversation, by the model's own chat template.
 
         Args:
-            messages: Turns, each `{"role": ..., "content": ...}`.
+            conversations: Each a list of turns, `{"role": ..., "content": ...}`.
             **options: As for `generate`.
 
         Raises:
@@ -230,7 +234,7 @@ class LanguageModel:
         encode_chat = getattr(codec, "encode_chat", None)
         if encode_chat is None:
             raise Unsupported(f"{self.name} has no chat template, so it is not a chat model; use generate instead.")
-        return self.generate([encode_chat(messages)], **options)[0]
+        return self.generate([encode_chat(messages) for messages in conversations], **options)
 
     def _codec(self) -> Codec:
         if self.tokenizer is None:
@@ -280,7 +284,8 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "float32") -> La
 
     Args:
         name: `smollm2-135m`; a Hugging Face or windtunnel checkpoint directory; a run's directory (its newest
-            checkpoint); a `.gguf` file; or a name on the Hugging Face hub.
+            checkpoint); a `.gguf` file; a name on the Hugging Face hub; or `openai:MODEL@URL`, a model behind an
+            OpenAI-compatible server (for its cache and budget see `models.endpoint.connect`).
         device: Torch device.
         dtype: `float32`, `bfloat16`, `float16` or `float64`.
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from windtunnel.inference.decoder import Codec
-from windtunnel.laboratory.errors import DataError, Unsupported, UsageError
+from windtunnel.laboratory.errors import DataError, UsageError
 from windtunnel.models.checkpoint import CONFIG_FILE, MODEL_TYPE, load_transformer
 from windtunnel.models.interface import LanguageModel, from_module
 
@@ -29,7 +29,11 @@ def load(name: str, *, device: str, dtype: str) -> LanguageModel:
     if name == SMOLLM:
         model = _from_gguf(smollm_file(), dtype)
     elif name.startswith("openai:"):
-        raise Unsupported("Endpoints cannot be loaded by this version; load a local model or a Hugging Face name.")
+        from windtunnel.models.endpoint import connect
+
+        if (device, dtype) != ("cpu", "float32"):
+            raise UsageError(f"{name} runs on its server: leave out device and dtype.")
+        return connect(name)
     elif Path(name).is_dir():
         model = _from_directory(Path(name), dtype)
     elif name.endswith(".gguf"):

@@ -123,16 +123,25 @@ def serve(folder: Path, port: int) -> None:
     Raises:
         WindtunnelError: The folder does not exist, or the port is taken.
     """
-    import socket
-
     import uvicorn
 
     if not folder.is_dir():
         raise WindtunnelError(f"{folder} is not a folder; name one that holds runs, or run a study first.")
+    insist_on_free(port)
+    uvicorn.run(application(folder), host="127.0.0.1", port=port, log_level="warning")
+
+
+def insist_on_free(port: int) -> None:
+    """Explain a taken port before a server fails on it.
+
+    Raises:
+        WindtunnelError: The port is taken.
+    """
+    import socket
+
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise WindtunnelError(f"Port {port} is not free ({error.strerror}); choose another --port.") from error
-    uvicorn.run(application(folder), host="127.0.0.1", port=port, log_level="warning")
