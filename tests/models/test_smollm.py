@@ -36,7 +36,7 @@ def test_smollm_speaks_scores_and_shows_its_insides():
         plain = model(tokens)
         with model.record(*model.sites) as activations:
             assert torch.equal(model(tokens), plain)
-        assert len(activations) == len(model.sites) == 30 * 12 + 2
+        assert len(activations) == len(model.sites) == 30 * 12 + 3
         with model.intervene({"blocks.20.attn.hook_pattern": torch.zeros_like}):
             assert not torch.equal(model(tokens), plain)
         assert torch.equal(model(tokens), plain)
