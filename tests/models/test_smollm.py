@@ -5,7 +5,9 @@ import importlib.util
 import pytest
 import torch
 
+from windtunnel.laboratory.errors import Unsupported
 from windtunnel.models.interface import load
+from windtunnel.models.loading import smollm_file
 from windtunnel.models.weights import attention_weights
 
 pytestmark = [
@@ -43,3 +45,27 @@ def test_smollm_speaks_scores_and_shows_its_insides():
     rows = activations["blocks.20.attn.hook_pattern"].sum(-1)
     torch.testing.assert_close(rows, torch.ones_like(rows))
     assert tuple(attention_weights(model, 3).value.shape) == (9, 576, 64)
+
+
+@pytest.mark.slow
+def test_llama_cpp_answers_the_same_through_its_server():
+    """The same file in another library, behind HTTP; it rounds activations too, so log-probabilities differ a little."""
+    server = pytest.importorskip("xllamacpp")
+    parameters = server.CommonParams()
+    parameters.model.path = str(smollm_file())
+    parameters.n_ctx, parameters.n_parallel, parameters.cpuparams.n_threads, parameters.port = 1024, 2, 1, 0
+    running = server.Server(parameters)
+    remote, local = load(f"openai:smollm@{running.listening_address}/v1"), load("smollm2-135m")
+    options = {"max_new_tokens": 24, "temperature": 0.0}
+    question = [{"role": "user", "content": "What is 2+2?"}]
+    served, direct = remote.chat(question, **options), local.chat(question, **options)
+    assert served.text == direct.text
+    assert served.stop_reason == direct.stop_reason == "end"
+    assert served.token_logprobs == pytest.approx(direct.token_logprobs, abs=0.3)
+    prompts = ["The capital of France is", "1, 2, 3, 4,"]
+    answers = remote.generate(prompts, max_new_tokens=4, temperature=0.0)
+    for one, other in zip(answers, local.generate(prompts, max_new_tokens=4, temperature=0.0), strict=True):
+        assert one.text == other.text
+        assert one.token_logprobs == pytest.approx(other.token_logprobs, abs=0.3)
+    with pytest.raises(Unsupported, match="does not echo"):
+        remote.score(prompts, [" Paris", " 5"])

@@ -183,16 +183,20 @@ def _choice(reply: Any) -> dict[str, Any]:
 
 def _completion(reply: Any, has_stops: bool) -> Sample:
     choice = _choice(reply)
-    found = choice.get("logprobs") or {}
-    logprobs = [float(value) for value in found.get("token_logprobs") or []]
-    return Sample(_text(choice["text"]), [], logprobs, _reason(choice, has_stops))
+    return Sample(_text(choice["text"]), [], _logprobs(choice), _reason(choice, has_stops))
 
 
 def _turn(reply: Any, has_stops: bool) -> Sample:
     choice = _choice(reply)
-    found = (choice.get("logprobs") or {}).get("content") or []
-    logprobs = [float(token["logprob"]) for token in found]
-    return Sample(_text(choice["message"]["content"]), [], logprobs, _reason(choice, has_stops))
+    return Sample(_text(choice["message"]["content"]), [], _logprobs(choice), _reason(choice, has_stops))
+
+
+def _logprobs(choice: dict[str, Any]) -> list[float]:
+    """Log-probabilities of what was written, in the form of completions or in that of chats; none if none are given."""
+    found = choice.get("logprobs") or {}
+    if found.get("content"):
+        return [float(token["logprob"]) for token in found["content"]]
+    return [float(value) for value in found.get("token_logprobs") or []]
 
 
 def _text(value: Any) -> str:
