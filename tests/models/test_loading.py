@@ -198,3 +198,9 @@ def test_a_truncated_gguf_file_is_one_clear_sentence(tmp_path):
     with pytest.raises(DataError, match=r"cut\.gguf") as caught:
         load(cut)
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_without_a_checkpoint_says_so(tmp_path):
+    (tmp_path / "config.json").write_text('{"study": "train"}')
+    with pytest.raises(DataError, match="no finished checkpoint"):
+        load(tmp_path)

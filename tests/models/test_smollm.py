@@ -49,7 +49,7 @@ def test_smollm_speaks_scores_and_shows_its_insides():
 
 @pytest.mark.slow
 def test_llama_cpp_answers_the_same_through_its_server():
-    """The same file in another library, behind HTTP; it rounds activations too, so log-probabilities differ a little."""
+    """The same file in another library, behind HTTP; it rounds activations too, so log-probabilities may differ."""
     server = pytest.importorskip("xllamacpp")
     parameters = server.CommonParams()
     parameters.model.path = str(smollm_file())

@@ -62,7 +62,7 @@ def smollm_file() -> Path:
 
 
 def _from_directory(directory: Path, dtype: str) -> LanguageModel:
-    if not (directory / CONFIG_FILE).is_file() or (directory / "checkpoints").is_dir():
+    if not (directory / CONFIG_FILE).is_file() or (directory / "checkpoints").is_dir() or _is_run(directory):
         directory = _newest_checkpoint(directory)
     try:
         kind = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8")).get("model_type")
@@ -81,13 +81,25 @@ def _newest_checkpoint(directory: Path) -> Path:
     if not complete:
         runs = sorted(path.parent.relative_to(directory) for path in directory.glob("runs/*/checkpoints"))
         parts = f"; its parts may: {', '.join(map(str, runs[:8]))}" if runs else ""
-        raise DataError(f"{directory} holds no model's config.json and no finished checkpoint{parts}.")
+        raise DataError(
+            f"{directory} holds no model's config.json and no finished checkpoint (a training keeps its first after a "
+            f"while){parts}."
+        )
     return max(complete, key=lambda path: [int(number) for number in re.findall(r"\d+", path.name)][-1:])
 
 
+def _is_run(directory: Path) -> bool:
+    """Whether the directory's `config.json` is that of a run, rather than of a model."""
+    return _has_key(directory / CONFIG_FILE, "study")
+
+
 def _is_model(config: Path) -> bool:
+    return _has_key(config, "model_type")
+
+
+def _has_key(config: Path, key: str) -> bool:
     try:
-        return "model_type" in json.loads(config.read_text(encoding="utf-8"))
+        return key in json.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         return False
 

@@ -86,7 +86,7 @@ def pretrain(config: Pretraining, run: Run) -> TrainingResult:
         UsageError: The corpus is not there, or the context is longer than it.
         DataError: The corpus cannot be read.
     """
-    run.note(f"reading {config.corpus}")
+    run.note(f"reading and tokenising {config.corpus} (once; the offline English takes minutes)")
     corpus = prepare(config.corpus, run.directory / "corpus", config.vocabulary, field=config.field)
     module = Transformer(
         config.shape(corpus.tokenizer.vocabulary), torch.Generator().manual_seed(run.seed_for("weights"))

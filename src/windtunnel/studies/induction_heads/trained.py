@@ -23,7 +23,7 @@ from windtunnel.interpretability.heads.report import joint_trajectories, show_fo
 from windtunnel.interpretability.heads.scores import strongest
 from windtunnel.interpretability.heads.trajectories import LossTrajectories
 from windtunnel.laboratory.run import Run
-from windtunnel.laboratory.sweeps import sweep, values
+from windtunnel.laboratory.sweeps import Backend, sweep, values
 from windtunnel.models.interface import from_module
 from windtunnel.models.transformer import Transformer, TransformerConfig
 from windtunnel.statistics.comparisons import correlation
@@ -60,8 +60,9 @@ def compare_trained(config: "Config", run: Run) -> None:
     if config.corpus == "text":
         run.note("learning a vocabulary from the offline English and writing its tokens")
         prepare("offline-english", members[0].corpus, config.vocabulary)
+    backend: Backend = "processes" if run.workers > 1 else "in-process"
     with run.watch([member.run for member in members]):
-        measured = values(sweep(train_member, members, workers=run.workers))
+        measured = values(sweep(train_member, members, backend=backend, workers=run.workers))
     grown: dict[str, list[Growth]] = {}
     for member, found in sorted(zip(members, measured, strict=True), key=lambda pair: pair[0].kind):
         grown.setdefault(member.kind, []).append(Growth(**found))
