@@ -111,4 +111,5 @@ def record(run):
 if __name__ == "__main__":  # a parent that is killed or interrupted while its workers work
     import sys
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background was started without it
     sweep(tick, sys.argv[1:], workers=2)
