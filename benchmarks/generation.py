@@ -1,10 +1,12 @@
-"""Sampling speed: `windtunnel` against `transformers` `generate`, same weights, same numbers of tokens.
+"""Sampling speed: `windtunnel` against `transformers` `generate`, same weights, same prompts, same numbers of tokens.
 
-A Llama-like decoder of 4 layers and width 256 is drawn at random and given to both. Peers take turns in one process on
-one thread; the clock is the process's CPU time, and the best of the rounds counts. Both sample at temperature 1 and
-never stop early. In the mixed setting rows want different numbers of new tokens: `generate` goes on to the longest.
+A Llama-like decoder of 4 layers and width 256, drawn at random, and SmolLM2-135M are given to both. Peers take turns in
+one process on one thread; the clock is the process's CPU time, and the best of the rounds counts. All sample at
+temperature 1. With equal lengths nobody stops early. With mixed lengths, rows end when they draw one of some end tokens
+(on average after 1 in 64 for the small decoder) and prompts have 8 to 24 tokens: `generate` pads prompts and goes on
+until the last row of a batch has ended; each peer's tokens are those before and with the end token.
 
-    python benchmarks/generation.py [--quick] [--json FILE]
+    python benchmarks/generation.py [--quick] [--smollm] [--json FILE]
 """
 
 import argparse
@@ -16,12 +18,13 @@ from collections.abc import Callable
 
 import torch
 
+import windtunnel
 from windtunnel.models.huggingface import export
-from windtunnel.models.interface import from_module
+from windtunnel.models.interface import LanguageModel, from_module
 from windtunnel.models.transformer import Transformer, TransformerConfig
 
 CONFIG = TransformerConfig(
-    layers=4, width=256, heads=4, context=512, vocabulary=2048,
+    layers=4, width=256, heads=4, context=512, vocabulary=2048, mlp_ratio=8 / 3,
     activation="swiglu", normalization="rmsnorm", positions="rotary",
 )  # fmt: skip
 PROMPT = 16
@@ -29,63 +32,115 @@ PROMPT = 16
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer tokens and rounds")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser.add_argument("--smollm", action="store_true", help="SmolLM2-135M too (minutes)")
     parser.add_argument("--json", help="write the rows to this file")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    new, rounds = (64, 2) if options.quick else (128, 4)
-    ours, theirs = models()
+    rounds = 2 if options.quick else 5
     print(f"torch {torch.__version__}, {platform.machine()}, one thread; new tokens per CPU second")
     rows = []
-    for batch in (1, 16, 64):
-        prompts = torch.randint(3, CONFIG.vocabulary, (batch, PROMPT), generator=torch.Generator().manual_seed(0))
-        best = race(
-            {
-                "windtunnel": lambda prompts=prompts, batch=batch: ours.generate(
-                    prompts.tolist(), max_new_tokens=new, batch_size=batch
-                ),
-                "transformers": lambda prompts=prompts: theirs.generate(
-                    prompts, attention_mask=torch.ones_like(prompts), do_sample=True, max_new_tokens=new, top_k=0,
-                    min_new_tokens=new, pad_token_id=0,
-                ),
-            },
-            rounds,
-        )  # fmt: skip
-        speed = {peer: batch * new / seconds for peer, seconds in best.items()}
-        ratio = speed["windtunnel"] / speed["transformers"]
-        rows.append({"batch": batch, **speed, "ratio": ratio})
-        print(
-            f"batch {batch:3d}: " + "  ".join(f"{k} {v:,.0f}" for k, v in speed.items()) + f"  ratio {ratio:.2f}",
-            flush=True,
-        )
+    with tempfile.TemporaryDirectory() as directory:
+        ours, theirs = small(directory)
+        for batch in (1, 16, 64):
+            rows.append(report(f"4 layers, equal lengths, batch {batch}", equal(ours, theirs, batch, 64), rounds))
+        rows.append(report("4 layers, mixed lengths, batch 16", mixed(ours, theirs, 64, 192, 32), rounds))
+    if options.smollm:
+        ours, theirs = smollm()
+        rows.append(report("SmolLM2, equal lengths, batch 16", equal(ours, theirs, 16, 32), 1))
+        rows.append(report("SmolLM2, mixed lengths, batch 16", mixed(ours, theirs, 32, 64, 2500), 1))
     if options.json:
         with open(options.json, "w") as file:
             json.dump(rows, file, indent=2)
 
 
-def models():
-    """The same weights as a windtunnel model and as a transformers model."""
+def small(directory: str) -> tuple[LanguageModel, object]:
+    """The same random weights as a windtunnel model and as a transformers model."""
     from transformers import AutoModelForCausalLM
 
     module = Transformer(CONFIG, torch.Generator().manual_seed(0))
-    with tempfile.TemporaryDirectory() as directory:
-        export(module, directory)
-        theirs = AutoModelForCausalLM.from_pretrained(directory).eval()
-    theirs.generation_config.eos_token_id = None
-    return from_module(module), theirs
+    export(module, directory)
+    return from_module(module), AutoModelForCausalLM.from_pretrained(directory).eval()
 
 
-def race(peers: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """The least CPU time of each peer over rounds in turns, after one to warm up."""
-    best = dict.fromkeys(peers, float("inf"))
+def smollm() -> tuple[LanguageModel, object]:
+    """SmolLM2, once with this package's attention and once as transformers has it."""
+    import copy
+
+    ours = windtunnel.load("smollm2-135m")
+    theirs = copy.deepcopy(ours.module)
+    theirs.set_attn_implementation("sdpa")
+    return ours, theirs
+
+
+def equal(ours: LanguageModel, theirs: object, batch: int, new: int) -> dict[str, Callable[[], int]]:
+    """Prompts of one length, and as many new tokens for every row."""
+    prompts = torch.randint(3, ours.shape.vocabulary, (batch, PROMPT), generator=torch.Generator().manual_seed(0))
+    ours.backend.ends = frozenset()
+    ours.tokenizer = None
+
+    def windtunnel_generate() -> int:
+        samples = ours.generate(prompts.tolist(), max_new_tokens=new, batch_size=batch)
+        return sum(len(sample.token_ids) for sample in samples)
+
+    def transformers_generate() -> int:
+        theirs.generation_config.eos_token_id = None
+        mask = torch.ones_like(prompts)
+        rows = theirs.generate(
+            prompts, attention_mask=mask, do_sample=True, max_new_tokens=new, top_k=0, pad_token_id=0
+        )
+        return rows[:, PROMPT:].numel()
+
+    return {"windtunnel": windtunnel_generate, "transformers": transformers_generate}
+
+
+def mixed(ours: LanguageModel, theirs: object, count: int, new: int, ends: int) -> dict[str, Callable[[], int]]:
+    """Prompts of 8 to 24 tokens; a row ends with one of the last `ends` tokens of the vocabulary; batches of 16."""
+    generator = torch.Generator().manual_seed(0)
+    vocabulary = ours.shape.vocabulary
+    stopping = list(range(vocabulary - ends, vocabulary))
+    lengths = torch.randint(8, 25, (count,), generator=generator).tolist()
+    prompts = [torch.randint(3, vocabulary, (length,), generator=generator).tolist() for length in lengths]
+    ours.backend.ends = frozenset(stopping)
+    ours.tokenizer = None
+
+    def windtunnel_generate() -> int:
+        return sum(len(sample.token_ids) for sample in ours.generate(prompts, max_new_tokens=new, batch_size=16))
+
+    def transformers_generate() -> int:
+        theirs.generation_config.eos_token_id = stopping
+        total = 0
+        by_length = sorted(prompts, key=len)
+        for start in range(0, count, 16):
+            batch = by_length[start : start + 16]
+            longest = max(map(len, batch))
+            tokens = torch.tensor([[0] * (longest - len(row)) + row for row in batch])
+            mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in batch])
+            rows = theirs.generate(
+                tokens, attention_mask=mask, do_sample=True, max_new_tokens=new, top_k=0, pad_token_id=0
+            )
+            for row in rows[:, longest:].tolist():
+                ended = [place for place, token in enumerate(row) if token in ours.backend.ends]
+                total += ended[0] + 1 if ended else len(row)
+        return total
+
+    return {"windtunnel": windtunnel_generate, "transformers": transformers_generate}
+
+
+def report(name: str, peers: dict[str, Callable[[], int]], rounds: int) -> dict[str, object]:
+    """Tokens per CPU second of each peer, the best over rounds in turns after one to warm up, and their ratio."""
+    best = dict.fromkeys(peers, 0.0)
     for number in range(rounds + 1):
-        for name, act in peers.items():
+        for peer, act in peers.items():
+            torch.manual_seed(number)
             began = time.process_time()
-            act()
-            spent = time.process_time() - began
-            if number:
-                best[name] = min(best[name], spent)
-    return best
+            tokens = act()
+            speed = tokens / (time.process_time() - began)
+            if number or rounds == 1:
+                best[peer] = max(best[peer], speed)
+    ratio = best["windtunnel"] / best["transformers"]
+    print(f"{name:36s}" + "  ".join(f"{k} {v:,.0f}" for k, v in best.items()) + f"  ratio {ratio:.2f}", flush=True)
+    return {"setting": name, **best, "ratio": ratio}
 
 
 if __name__ == "__main__":

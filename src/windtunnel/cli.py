@@ -7,11 +7,14 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from windtunnel.laboratory.errors import UsageError, WindtunnelError
+from windtunnel.laboratory.errors import DataError, UsageError, WindtunnelError
+
+if TYPE_CHECKING:
+    from windtunnel.models.token_table import TokenRow
 
 app = typer.Typer(
     help="A laboratory that runs the science of language models: studies, claims, reports.",
@@ -289,6 +292,37 @@ def check_model(
         raise typer.Exit(1)
 
 
+@app.command("show-tokens")
+def show_tokens(
+    model: Annotated[str, typer.Argument(help="A name, a directory, a .gguf file or a run.")],
+    text: Annotated[
+        str | None, typer.Argument(help="What the model is given; - reads standard input.", show_default=False)
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="Read it from this file instead.")] = None,
+    chat: Annotated[
+        bool, typer.Option("--chat", help='It is JSON, [{"role": "user", "content": "..."}], for the chat template.')
+    ] = False,
+    continuation: Annotated[
+        str | None, typer.Option(help="What would be scored after it; shows which tokens count.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The tokens a model is given: their text, roles, and what a score would count."""
+    from dataclasses import asdict
+
+    from windtunnel import load
+    from windtunnel.models.token_table import chat_rows, read_messages, text_rows
+
+    given = read_text(text, file)
+    messages = read_messages(given) if chat else []  # before the model is loaded, which takes seconds
+    subject = load(model)
+    rows = chat_rows(subject, messages, continuation) if chat else text_rows(subject, given, continuation)
+    if as_json:
+        print_json({"model": model, "tokens": [asdict(row) for row in rows]})
+    else:
+        print_tokens(rows)
+
+
 @app.command("serve")
 def serve_runs(
     folder: Annotated[Path, typer.Argument(help="The folder that holds runs.")] = Path("runs"),
@@ -339,6 +373,57 @@ def print_ledger(findings: dict[str, Any]) -> None:
             Text(claim["bar"].removesuffix(claim["unit"]).strip()),
             Text(claim["verdict"], style=colours.get(claim["verdict"], "")),
         )
+    Console().print(table)
+
+
+def read_text(text: str | None, file: Path | None) -> str:
+    """What is named by an argument (- is standard input) or a file.
+
+    Raises:
+        UsageError: Neither or both are given.
+        DataError: It cannot be read as UTF-8.
+    """
+    if (text is None) == (file is None):
+        raise UsageError("Give a text, - for standard input, or --file FILE: one of them.")
+    if text is not None and text != "-":
+        return text
+    try:
+        data = sys.stdin.buffer.read() if file is None else file.read_bytes()
+        return data.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        place = "Standard input" if file is None else str(file)
+        raise DataError(f"{place} cannot be read as UTF-8 text ({error}); give a text file.") from error
+
+
+def print_tokens(rows: "list[TokenRow]") -> None:
+    """Print tokens as a table for people."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from windtunnel.models.token_table import TEMPLATE, visible
+
+    masked = any(row.mask for row in rows)
+    counts = f"{len(rows)} tokens" + (f", {sum(row.mask == 'scored' for row in rows)} scored" if masked else "")
+    table = Table(title=counts)
+    table.add_column("position", justify="right")
+    table.add_column("id", justify="right")
+    table.add_column("token", overflow="fold")
+    roles = list(dict.fromkeys(row.role for row in rows if row.role is not None))
+    colours = {role: ("cyan", "yellow", "green", "blue")[place % 4] for place, role in enumerate(roles)}
+    colours[TEMPLATE] = "dim"
+    if roles:
+        table.add_column("role", overflow="fold")
+    table.add_column("special")
+    if masked:
+        table.add_column("mask")
+    for row in rows:
+        colour = colours.get(row.role or "", "")
+        cells = [Text(str(row.position)), Text(str(row.token_id)), Text(visible(row.text), style=colour)]
+        cells += [Text(visible(row.role or ""), style=colour)] if roles else []
+        cells += [Text("special" if row.special else "", style="magenta")]
+        cells += [Text(row.mask or "", style="bold" if row.mask == "scored" else "dim")] if masked else []
+        table.add_row(*cells)
     Console().print(table)
 
 

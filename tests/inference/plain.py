@@ -6,9 +6,9 @@ from windtunnel.models.scratch import FromScratch
 from windtunnel.models.transformer import Transformer, TransformerConfig
 
 
-def decoder(seed: int = 0, vocabulary: int = 13, **options) -> FromScratch:
+def decoder(seed: int = 0, vocabulary: int = 13, context: int = 32, **options) -> FromScratch:
     config = TransformerConfig(
-        vocabulary=vocabulary, context=32, layers=2, width=16, heads=4, embedding_scale=1.0, **options
+        vocabulary=vocabulary, context=context, layers=2, width=16, heads=4, embedding_scale=1.0, **options
     )
     return FromScratch(Transformer(config, torch.Generator().manual_seed(seed)).eval())
 

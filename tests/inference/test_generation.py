@@ -5,7 +5,8 @@ from hypothesis import given, settings, strategies
 from scipy.stats import chisquare
 
 from tests.inference import plain
-from windtunnel.inference.generation import Sampling, choose, generate
+from windtunnel.inference.generation import generate
+from windtunnel.inference.sampling import Sampling, choose
 from windtunnel.inference.scoring import score
 from windtunnel.laboratory.errors import UsageError
 
@@ -69,11 +70,12 @@ def test_frequencies_are_the_tempered_probabilities(temperature):
     strategies.sampled_from([0.5, 1.0, 2.0]),
     strategies.sampled_from([None, 1, 3, 50]),
     strategies.sampled_from([None, 0.3, 0.9, 1.0]),
+    strategies.sampled_from([None, 0.013, 0.31, 1.0]),
     strategies.floats(0, 1, exclude_max=True),
 )
-def test_choice_is_the_quantile_of_the_kept_distribution(logits, temperature, top_k, top_p, uniform):
+def test_choice_is_the_quantile_of_the_kept_distribution(logits, temperature, top_k, top_p, min_p, uniform):
     logprobs = torch.tensor([logits], dtype=torch.float64).log_softmax(-1)
-    sampling = Sampling(1, temperature, top_k, top_p)
+    sampling = Sampling(1, temperature, top_k, top_p, min_p)
     token = int(choose(logprobs, sampling, torch.tensor([uniform]))[0])
     kept = (logprobs[0] / temperature).softmax(-1).tolist()
     ranked = sorted(range(len(kept)), key=lambda i: -kept[i])[: top_k or len(kept)]
@@ -82,10 +84,11 @@ def test_choice_is_the_quantile_of_the_kept_distribution(logits, temperature, to
     for index in ranked:
         if top_p is not None and allowed and mass >= top_p - 1e-12:
             break
-        allowed.append(index)
+        if min_p is None or kept[index] >= min_p * max(kept):
+            allowed.append(index)
         mass += kept[index] / total
     assert token in allowed
-    order = range(len(kept)) if top_k is None and top_p is None else allowed
+    order = sorted(allowed) if top_k is None and top_p is None else allowed
     before = sum(kept[i] for i in order if list(order).index(i) < list(order).index(token))
     scale = sum(kept[i] for i in allowed)
     assert before / scale - 1e-6 <= uniform <= (before + kept[token]) / scale + 1e-6
@@ -111,7 +114,8 @@ def test_end_tokens_and_stop_strings_end_a_row_and_not_its_neighbours():
             assert after.text == before.text[:at]
             assert after.stop_reason == "end"
         else:
-            assert after == before
+            assert (after.token_ids, after.text, after.stop_reason) == (before.token_ids, before.text, "length")
+            assert after.token_logprobs == pytest.approx(before.token_logprobs)  # another batch, other rounding
     stop = free[1].text[2:4]
     stopped = generate(model, plain.prompts(), Sampling(10, stop=(stop, "zz")), seeds=SEEDS, decode=letters)
     assert stopped[1].stop_reason == "stop"
@@ -129,6 +133,35 @@ def test_the_longest_row_that_fits_is_sampled_and_the_next_refused():
         generate(model, [[1] * 20], Sampling(14), seeds=[0])
     with pytest.raises(UsageError, match="tokenizer"):
         generate(model, [[1]], Sampling(2, stop=("x",)), seeds=[0])
+
+
+def test_the_cache_grows_with_its_rows_and_keeps_what_it_held():
+    model = plain.decoder(positions="rotary", context=300)
+    prompts, new = [[1] * 5, [2, 3] * 45, [4]], 150
+    for prompt, sample in zip(
+        prompts, generate(model, prompts, Sampling(new, temperature=0), seeds=[0] * 3, batch_size=2), strict=True
+    ):
+        assert sample.token_ids == plain.greedy(model, prompt, new)
+
+
+def test_a_waiting_prompt_takes_the_place_of_a_row_that_ends():
+    model, steps, logits = plain.decoder(), [], plain.FromScratch.logits
+
+    class Counting:
+        def __getattr__(self, name):
+            return getattr(model, name)
+
+        def logits(self, tokens, *arguments, **options):
+            steps.append(tuple(tokens.shape))
+            return logits(model, tokens, *arguments, **options)
+
+    ends = {0, 1, 2, 3}
+    samples = generate(Counting(), [[5, 5]] * 20, Sampling(12), seeds=range(20), ends=ends, batch_size=4)
+    lengths = [len(sample.token_ids) for sample in samples]
+    decoding = [rows for rows, new in steps if new == 1]
+    assert sum(decoding) == sum(lengths) - 20  # no row is computed after its end
+    in_lockstep = sum(max(lengths[start : start + 4]) for start in range(0, 20, 4))
+    assert len(decoding) <= sum(lengths) / 4 + max(lengths) < in_lockstep
 
 
 def test_no_prompts_give_no_samples():

@@ -8,8 +8,9 @@ import torch
 
 from tests.models.kinds import KINDS, model, original
 from windtunnel.cli import main
+from windtunnel.inference.cache import Cache
 from windtunnel.laboratory.errors import Unsupported
-from windtunnel.models import architectures, pretrained, scratch
+from windtunnel.models import architectures, layout, pretrained
 from windtunnel.models.checking import CHECKS, check
 from windtunnel.models.interface import LanguageModel
 from windtunnel.models.pretrained import Pretrained
@@ -62,29 +63,28 @@ def test_a_site_that_never_fires_is_caught():
 
 
 def test_padding_that_shifts_positions_is_caught(monkeypatch):
-    monkeypatch.setattr(pretrained, "_positions", lambda mask: torch.arange(mask.shape[1]).expand_as(mask) + 3)
+    monkeypatch.setattr(layout, "_positions", lambda mask, _: torch.arange(mask.shape[1]).expand_as(mask) + 3)
     assert any("padding" in name for name in failed(model("gpt2")))
 
 
 def test_attention_that_is_not_the_librarys_is_caught(monkeypatch):
-    plain = pretrained.sdpa_attention_forward
+    plain = pretrained.attend
 
-    def without_scaling(*arguments, scaling=None, **options):
-        return plain(*arguments, scaling=1.0, **options)
+    def without_scaling(*arguments, scale, **options):
+        return plain(*arguments, scale=1.0, **options)
 
-    monkeypatch.setattr(pretrained, "sdpa_attention_forward", without_scaling)
+    monkeypatch.setattr(pretrained, "attend", without_scaling)
     assert any("original library" in name for name in failed(model("llama")))
 
 
 def test_a_cache_that_forgets_is_caught(monkeypatch):
-    extend = scratch.FromScratch.extend
+    end = Cache.end
 
-    def forgetful(self, cache, tokens, mask=None):
-        logits = extend(self, cache, tokens, mask)
-        cache.keys.zero_()
-        return logits
+    def forgetful(self):
+        end(self)
+        self.keys[0].zero_()
 
-    monkeypatch.setattr(scratch.FromScratch, "extend", forgetful)
+    monkeypatch.setattr(Cache, "end", forgetful)
     assert failed(model("ours_llama_like")) == {"token by token gives the same as all at once"}
 
 

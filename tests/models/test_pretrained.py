@@ -3,6 +3,7 @@ import torch
 from torch.testing import assert_close
 
 from tests.models.kinds import ORIGINALS, model, original, tokens
+from windtunnel.inference.cache import Cache
 from windtunnel.laboratory.errors import Unsupported, UsageError
 from windtunnel.models.interface import LanguageModel
 from windtunnel.models.pretrained import Pretrained
@@ -44,10 +45,13 @@ def test_the_cache_continues_padded_rows(kind):
     mask = torch.ones(2, 10, dtype=torch.bool)
     mask[0, :4] = False
     expected = subject(whole, mask)
-    cache = backend.new_cache(2, 10)
-    assert_close(backend.extend(cache, whole[:, :7], mask[:, :7]), expected[:, 6], **CLOSE)
+    cache = Cache(2)
+    padded = whole[:, :7].clone()
+    padded[0, :3] = whole[0, 4:7]  # the first row's real tokens, then padding
+    prompt = backend.logits(padded, cache=cache, counts=[3, 7])
+    assert_close(prompt[[0, 1], [2, 6]], expected[:, 6], **CLOSE)
     for position in range(7, 10):
-        after = backend.extend(cache, whole[:, position : position + 1])
+        after = backend.logits(whole[:, position : position + 1], cache=cache)[:, -1]
         assert_close(after, expected[:, position], **CLOSE)
 
 

@@ -6,6 +6,7 @@ from torch.testing import assert_close
 
 from tests.models import reference
 from tests.models.shapes import configs, perturbed, tokens_of
+from windtunnel.inference.cache import Cache
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.models.transformer import Transformer, TransformerConfig
 
@@ -47,9 +48,9 @@ def test_padding_documents_and_cache_change_nothing_at_real_tokens(config):
         left = module(torch.cat((padding, tokens), 1), mask=torch.cat((none, real), 1))[:, 3:]
         right = module(torch.cat((tokens, padding), 1), mask=torch.cat((real, none), 1))[:, :7]
         documents = module(tokens, documents=torch.tensor([[5, 5, 5, 1, 1, 1, 1]] * 3))
-        cache = module.new_cache(3, 12)
-        prompt = module(torch.cat((padding, tokens[:, :3]), 1), mask=torch.cat((none, real[:, :3]), 1), cache=cache)
-        pieces = [prompt[:, 3:], module(tokens[:, 3:4], cache=cache), module(tokens[:, 4:], cache=cache)]
+        cache = Cache(3)
+        prompt = module(torch.cat((tokens[:, :3], padding), 1), cache=cache, counts=[3, 3, 3])
+        pieces = [prompt[:, :3], module(tokens[:, 3:4], cache=cache), module(tokens[:, 4:], cache=cache)]
         first, second = module(tokens[:, :3]), module(tokens[:, 3:])
     close = {"atol": 2e-5, "rtol": 2e-5}
     assert_close(left, plain, **close)
@@ -189,11 +190,11 @@ def test_a_bad_configuration_says_why(change, word):
         TransformerConfig(**{**TINY.model_dump(), **change})
 
 
-def test_too_long_a_sequence_and_too_small_a_cache_are_named():
+def test_too_long_a_sequence_is_named_also_where_a_cache_holds_its_beginning():
     module = Transformer(TINY)
     with pytest.raises(UsageError, match=r"17 tokens .* context of 16"):
         module(torch.zeros(1, 17, dtype=torch.long))
-    cache = module.new_cache(1, 4)
-    module(torch.zeros(1, 3, dtype=torch.long), cache=cache)
-    with pytest.raises(UsageError, match="cache holds 4"):
-        module(torch.zeros(1, 2, dtype=torch.long), cache=cache)
+    cache = Cache(1)
+    module(torch.zeros(1, 13, dtype=torch.long), cache=cache)
+    with pytest.raises(UsageError, match=r"17 tokens .* context of 16"):
+        module(torch.zeros(1, 4, dtype=torch.long), cache=cache)

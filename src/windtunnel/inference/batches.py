@@ -1,6 +1,6 @@
-"""Rows of different lengths as one left-padded batch."""
+"""Rows of different lengths as one padded batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Int
@@ -19,8 +19,10 @@ def left_padded(
     return tokens, mask
 
 
-def by_length(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
-    """Indices of the rows in batches, longest first: little padding, and a lack of memory shows at once."""
-    order = sorted(range(len(rows)), key=lambda index: len(rows[index]), reverse=True)
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+def right_padded(
+    rows: Sequence[Sequence[int]], device: torch.device
+) -> tuple[Int[Tensor, "batch position"], list[int]]:
+    """Token ids with padding after each row, and the number of real tokens of each; no real token sees padding."""
+    counts = [len(row) for row in rows]
+    longest = max(counts)
+    return torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device), counts

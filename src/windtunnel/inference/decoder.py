@@ -1,23 +1,40 @@
-"""What sampling and scoring need of a model: a callable decoder with a cache, and no more."""
+"""What sampling and scoring need of a model: a callable decoder, and no more."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+
+from windtunnel.inference.cache import Cache
+
+Kept = tuple[Int[Tensor, " kept"], Int[Tensor, " kept"]]
+"""Rows and columns at which logits are wanted."""
 
 
 class Decoder(Protocol):
     """A causal language model over token ids.
 
     Attributes:
+        module: The torch module whose linear layers do the work.
         context: Longest sequence in tokens.
+        vocabulary: Number of token types.
         device: Where token ids must be.
+        caches: Whether `logits` takes a cache; a decoder that does not is asked for whole rows.
+        branching: Whether `logits` takes rows in branches.
     """
+
+    module: nn.Module
+    caches: bool
+    branching: bool
 
     @property
     def context(self) -> int:
         """Longest sequence in tokens."""
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of token types."""
 
     @property
     def device(self) -> torch.device:
@@ -27,17 +44,25 @@ class Decoder(Protocol):
         self,
         tokens: Int[Tensor, "batch position"],
         mask: Bool[Tensor, "batch position"] | None = None,
-        last: int | None = None,
-    ) -> Float[Tensor, "batch kept vocabulary"]:
-        """Next-token logits at the last `last` positions, or at all; `mask` is True at real tokens."""
+        *,
+        cache: Cache | None = None,
+        counts: list[int] | None = None,
+        positions: Int[Tensor, "batch position"] | None = None,
+        branches: Int[Tensor, "batch position"] | None = None,
+        keep: Kept | None = None,
+    ) -> Float[Tensor, "batch position vocabulary"] | Float[Tensor, "kept vocabulary"]:
+        """Next-token logits, everywhere or at the places to `keep`.
 
-    def new_cache(self, batch: int, capacity: int) -> Any:
-        """State of `batch` rows that will hold at most `capacity` tokens each, padding included."""
-
-    def extend(
-        self, cache: Any, tokens: Int[Tensor, "batch position"], mask: Bool[Tensor, "batch position"] | None = None
-    ) -> Float[Tensor, "batch vocabulary"]:
-        """Append tokens to every row of the cache and return the logits after each row's last position."""
+        Args:
+            tokens: Token ids.
+            mask: True at real tokens; padding may be on either side. Not together with a cache.
+            cache: Earlier tokens of each row, which `tokens` continue; extended by this call.
+            counts: With a cache: how many tokens of each row are real, the rest being padding on the right; None: all.
+            positions: Where each token stands in its sequence; by default one after the other.
+            branches: Continuations side by side in one row: a token of branch b sees, of the tokens before it in
+                `tokens`, those of branch 0 (the trunk) and of branch b; those in the cache are seen by all.
+            keep: Rows and columns of the logits wanted.
+        """
 
 
 class Codec(Protocol):

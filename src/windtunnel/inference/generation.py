@@ -1,19 +1,21 @@
-"""Batched sampling with a key-value cache; a row depends on its own prompt and seed and not on its batch."""
+"""Batched sampling: a row depends on its own prompt and seed and not on its batch, and a row that ends makes room."""
 
-from collections.abc import Callable, Sequence, Set
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from windtunnel.inference.batches import by_length, left_padded
 from windtunnel.inference.decoder import Decoder
+from windtunnel.inference.packed import Packed
+from windtunnel.inference.rows import Prompt, rows_of
+from windtunnel.inference.sampling import Sampling, choose, log_probabilities
 from windtunnel.laboratory.errors import UsageError
 
 StopReason = Literal["end", "stop", "length"]
+Decode = Callable[[list[int]], str]
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Sample:
         text: The continuation without the end token, cut before the first stop string; empty without a tokenizer.
         token_ids: Every token sampled, the end token and the tokens of a stop string included.
         token_logprobs: The model's log-probability of each, in nats: of the model itself, before temperature,
-            top-k and top-p, and so equal to what scoring the same tokens gives.
+            top-k, top-p and min-p, and so equal to what scoring the same tokens gives.
         stop_reason: `end` (the model's end token), `stop` (a stop string) or `length` (max_new_tokens).
     """
 
@@ -35,37 +37,20 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How the next token is chosen.
+class Step:
+    """One token of one row, as it is sampled.
 
     Attributes:
-        max_new_tokens: Most tokens per row.
-        temperature: Divides the logits; 0 takes the most probable token.
-        top_k: Keep the k most probable tokens; None: all.
-        top_p: Then keep the fewest of the most probable tokens whose probabilities sum to at least p; None: all.
-        stop: Strings that end a row as soon as its text holds one.
-
-    Raises:
-        UsageError: A value is out of range.
+        row: Index of the row's prompt.
+        token: The token.
+        logprob: Its log-probability, in nats.
+        sample: The whole continuation, with the row's last token; None before.
     """
 
-    max_new_tokens: int = 64
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float | None = None
-    stop: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise UsageError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}.")
-        if not 0 <= self.temperature < float("inf"):
-            raise UsageError(f"temperature must be 0 or more, not {self.temperature}.")
-        if self.top_k is not None and self.top_k < 1:
-            raise UsageError(f"top_k must be at least 1, not {self.top_k}; None keeps every token.")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise UsageError(f"top_p must be above 0 and at most 1, not {self.top_p}; None keeps every token.")
-        if "" in self.stop:
-            raise UsageError("A stop string is empty; every text holds it, so remove it.")
+    row: int
+    token: int
+    logprob: float
+    sample: Sample | None
 
 
 def generate(
@@ -75,25 +60,46 @@ def generate(
     *,
     seeds: Sequence[int],
     ends: Set[int] = frozenset(),
-    decode: Callable[[list[int]], str] | None = None,
+    decode: Decode | None = None,
     batch_size: int = 16,
 ) -> list[Sample]:
-    """Sample one continuation of each prompt.
+    """Sample one continuation of each prompt; arguments and errors as for `stream`."""
+    samples: dict[int, Sample] = {}
+    for step in stream(decoder, prompts, sampling, seeds=seeds, ends=ends, decode=decode, batch_size=batch_size):
+        if step.sample is not None:
+            samples[step.row] = step.sample
+    return [samples[row] for row in range(len(prompts))]
+
+
+def stream(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    *,
+    seeds: Sequence[int],
+    ends: Set[int] = frozenset(),
+    decode: Decode | None = None,
+    batch_size: int = 16,
+) -> Iterator[Step]:
+    """Sample one continuation of each prompt, token by token.
 
     Args:
         decoder: The model.
-        prompts: Token ids, at least one each.
+        prompts: Token ids, at least one each; rows with the same prompt share its computation.
         sampling: How tokens are chosen.
         seeds: One per prompt.
         ends: Tokens that end a row.
         decode: Text of token ids; needed for stop strings.
-        batch_size: Rows sampled together; it changes nothing but speed and memory.
+        batch_size: Rows sampled together, a waiting prompt taking the place of a row that ends; it changes nothing
+            but speed and memory.
 
     Raises:
         UsageError: A prompt is empty or leaves no room for the new tokens, or stop strings come without `decode`.
     """
     if sampling.stop and decode is None:
         raise UsageError("Stop strings need a tokenizer, and this model has none; use max_new_tokens.")
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be at least 1, not {batch_size}.")
     for prompt in prompts:
         if not prompt:
             raise UsageError("A prompt has no token to continue; begin it with the model's first token (BOS).")
@@ -102,102 +108,80 @@ def generate(
                 f"A prompt of {len(prompt)} tokens and {sampling.max_new_tokens} new ones do not fit the model's "
                 f"context of {decoder.context}; shorten the prompt or lower max_new_tokens."
             )
-    samples: list[Sample | None] = [None] * len(prompts)
-    for batch in by_length(prompts, batch_size):
-        rows = [prompts[index] for index in batch]
-        results = _generate_batch(decoder, rows, sampling, [seeds[index] for index in batch], ends, decode)
-        for index, sample in zip(batch, results, strict=True):
-            samples[index] = sample
-    return [sample for sample in samples if sample is not None]
+    texts = [tuple(prompt) for prompt in prompts]
+    rows = [_Row(index, seed, sampling, ends, decode) for index, seed in enumerate(seeds)]
+    return _stream(decoder, texts, rows, sampling, batch_size)
 
 
-@torch.no_grad()
-def _generate_batch(
-    decoder: Decoder,
-    prompts: Sequence[Sequence[int]],
-    sampling: Sampling,
-    seeds: Sequence[int],
-    ends: Set[int],
-    decode: Callable[[list[int]], str] | None,
-) -> list[Sample]:
-    # One uniform number per row and step, drawn before the first step from the row's own generator: whatever else
-    # is in the batch, and however long other rows run, step t of a row uses its own number t.
-    uniform = torch.from_numpy(
-        np.stack([np.random.default_rng(seed).random(sampling.max_new_tokens) for seed in seeds])
-    )
-    tokens, mask = left_padded(prompts, decoder.device)
-    cache = decoder.new_cache(len(prompts), tokens.shape[1] + sampling.max_new_tokens - 1)
-    logits = decoder.extend(cache, tokens, mask)
-    rows = [_Row(sampling, ends, decode) for _ in prompts]
-    for step in range(sampling.max_new_tokens):
-        logprobs = logits.log_softmax(dim=-1, dtype=torch.float32 if logits.dtype.itemsize < 4 else logits.dtype)
-        chosen = choose(logprobs, sampling, uniform[:, step].to(logits.device))
-        values = logprobs.gather(1, chosen[:, None])[:, 0]
-        for row, token, value in zip(rows, chosen.tolist(), values.tolist(), strict=True):
-            row.append(token, value)
-        if step + 1 == sampling.max_new_tokens or all(row.reason is not None for row in rows):
-            break
-        logits = decoder.extend(cache, chosen[:, None])
-    return [row.sample() for row in rows]
-
-
-def choose(
-    logprobs: Float[Tensor, "batch vocabulary"], sampling: Sampling, uniform: Float[Tensor, " batch"]
-) -> Int[Tensor, " batch"]:
-    """The next token of each row: the most probable one, or the quantile `uniform` of the kept distribution."""
-    if sampling.temperature == 0:
-        return logprobs.argmax(dim=-1)
-    if sampling.top_k is None and sampling.top_p is None:
-        return _quantile(_tempered(logprobs, sampling.temperature), uniform)[:, 0]
-    count = logprobs.shape[-1]
-    ranked, order = logprobs.topk(count if sampling.top_k is None else min(sampling.top_k, count), dim=-1)
-    probabilities = _tempered(ranked, sampling.temperature)
-    if sampling.top_p is not None:
-        before = probabilities.cumsum(dim=-1) - probabilities
-        probabilities = probabilities.masked_fill(before >= sampling.top_p, 0.0)  # the first is always kept
-    return order.gather(1, _quantile(probabilities, uniform))[:, 0]
-
-
-def _tempered(logprobs: Tensor, temperature: float) -> Tensor:
-    return (logprobs.double() / temperature).softmax(dim=-1)
-
-
-def _quantile(probabilities: Tensor, uniform: Tensor) -> Tensor:
-    """Index at which the cumulative probability passes `uniform` times the total; never one of probability 0."""
-    cumulative = probabilities.cumsum(dim=-1)
-    target = uniform.to(cumulative.dtype)[:, None] * cumulative[:, -1:]
-    index = torch.searchsorted(cumulative, target, right=True)
-    last = probabilities.shape[-1] - 1 - (probabilities.flip(-1) > 0).int().argmax(dim=-1, keepdim=True)
-    return torch.minimum(index, last)
+def _stream(
+    decoder: Decoder, prompts: list[Prompt], rows: "list[_Row]", sampling: Sampling, batch_size: int
+) -> Iterator[Step]:
+    # Long prompts first: prompts admitted together are of like length, and a lack of memory shows at once.
+    waiting = deque(sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), prompts[index]), reverse=True))
+    under_way = rows_of(decoder)
+    active: list[_Row] = []
+    weights = Packed(decoder.module, min(batch_size, len(prompts)))
+    tokens: list[int] = []
+    while waiting or active:
+        # What a step needs is undone before its tokens are handed out: whoever takes them may train the model.
+        with torch.no_grad(), weights:
+            if active:
+                logits = under_way.step(torch.tensor(tokens, device=decoder.device))
+            admitted = [waiting.popleft() for _ in range(min(len(waiting), batch_size - len(active)))]
+            if admitted:
+                fresh = under_way.admit([prompts[index] for index in admitted])
+                logits = torch.cat((logits, fresh)) if active else fresh
+                active += [rows[index] for index in admitted]
+            logprobs = log_probabilities(logits)
+            uniform = torch.tensor([row.uniform[len(row.token_ids)] for row in active], dtype=torch.float64)
+            chosen = choose(logprobs, sampling, uniform.to(logits.device))
+            values = logprobs.gather(1, chosen[:, None])[:, 0].tolist()
+        tokens = chosen.tolist()
+        steps = [row.append(token, value) for row, token, value in zip(active, tokens, values, strict=True)]
+        for place in reversed([place for place, step in enumerate(steps) if step.sample is not None]):
+            under_way.drop(place)
+            active[place], tokens[place] = active[-1], tokens[-1]
+            del active[-1], tokens[-1]
+        yield from steps
 
 
 class _Row:
     """A continuation as it grows."""
 
-    def __init__(self, sampling: Sampling, ends: Set[int], decode: Callable[[list[int]], str] | None) -> None:
-        self.sampling, self.ends, self.decode = sampling, ends, decode
+    def __init__(self, index: int, seed: int, sampling: Sampling, ends: Set[int], decode: Decode | None) -> None:
+        self.index, self.sampling, self.ends, self.decode = index, sampling, ends, decode
+        # A number for every step, drawn from the row's own generator: whatever else is in the batch, and however
+        # many tokens are asked for, step t of a row uses its own number t.
+        self.uniform = np.random.default_rng(seed).random(sampling.max_new_tokens)
         self.token_ids: list[int] = []
         self.token_logprobs: list[float] = []
-        self.reason: StopReason | None = None
+        self.tail = 4 * max((len(stop) for stop in sampling.stop), default=0) + 8  # tokens that may hold a stop string
 
-    def append(self, token: int, logprob: float) -> None:
-        """Add a token, unless the row has ended while others in its batch go on."""
-        if self.reason is not None:
-            return
+    def append(self, token: int, logprob: float) -> Step:
+        """Add a token."""
         self.token_ids.append(token)
         self.token_logprobs.append(logprob)
+        reason: StopReason | None = None
         if token in self.ends:
-            self.reason = "end"
-        elif any(stop in self._text() for stop in self.sampling.stop):
-            self.reason = "stop"
+            reason = "end"
+        elif self.sampling.stop and self._stopped():
+            reason = "stop"
+        elif len(self.token_ids) == self.sampling.max_new_tokens:
+            reason = "length"
+        return Step(self.index, token, logprob, None if reason is None else self._sample(reason))
 
-    def sample(self) -> Sample:
-        """The finished row."""
-        text = self._text()
-        if self.reason == "stop":
+    def _stopped(self) -> bool:
+        """Whether a stop string has appeared; the last tokens say so first, since a character has at most 4."""
+        if not any(stop in self._text(self.token_ids[-self.tail :]) for stop in self.sampling.stop):
+            return False
+        return any(stop in self._text(self.token_ids) for stop in self.sampling.stop)
+
+    def _sample(self, reason: StopReason) -> Sample:
+        text = self._text(self.token_ids)
+        if reason == "stop":
             text = text[: min(text.find(stop) for stop in self.sampling.stop if stop in text)]
-        return Sample(text, self.token_ids, self.token_logprobs, self.reason or "length")
+        return Sample(text, self.token_ids, self.token_logprobs, reason)
 
-    def _text(self) -> str:
-        shown = [token for token in self.token_ids if token not in self.ends]
+    def _text(self, ids: list[int]) -> str:
+        shown = [token for token in ids if token not in self.ends]
         return "" if self.decode is None else self.decode(shown)

@@ -1,5 +1,6 @@
-"""Causal self-attention of the from-scratch decoder: positions, padding, documents, smeared keys, cache."""
+"""Causal self-attention of the from-scratch decoder: positions, smeared keys, patterns on demand."""
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -8,67 +9,36 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from windtunnel.inference.cache import Cache
 from windtunnel.models.configuration import TransformerConfig
+from windtunnel.models.layout import Layout
 from windtunnel.models.sites import Tap, visit
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What every layer shares in one forward pass.
+class Shared:
+    """What every layer of the from-scratch decoder shares in one forward pass.
 
     Attributes:
-        allowed: Which key each query may see, [batch, 1, query, key]; None: all earlier ones (`causal`).
-        causal: Whether the causal mask is still to be applied (never together with `allowed`).
-        rotation: Cosines and sines, each [batch or 1, 1, position, head_width]; None without rotary positions.
+        layout: Which tokens see which.
+        rotation: Cosines and sines, each [batch or 1, position, 1, head_width]; None without rotary positions.
         added: Vectors added to the inputs of query and key projections, [batch or 1, position, width], or None.
         continues: Whether a token's predecessor belongs to the same sequence, [batch, position]; None: all but
             the first do.
     """
 
-    allowed: Bool[Tensor, "batch 1 query key"] | None
-    causal: bool
+    layout: Layout
     rotation: tuple[Tensor, Tensor] | None
     added: Float[Tensor, "rows position width"] | None
     continues: Bool[Tensor, "batch position"] | None
 
 
-class Cache:
-    """Keys and values of the tokens seen so far, in storage allocated once.
-
-    Args:
-        config: The decoder's shape.
-        batch: Rows.
-        capacity: Most tokens per row, padding included.
-        device: Where the decoder lives.
-        dtype: Its dtype.
-    """
-
-    def __init__(
-        self, config: TransformerConfig, batch: int, capacity: int, device: torch.device, dtype: torch.dtype
-    ) -> None:
-        shape = (config.layers, batch, config.grouped_heads, capacity, config.width_of_head)
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
-        self.last_key = torch.zeros((*shape[:3], 1, shape[4]), device=device, dtype=dtype)  # before smearing
-        self.real = torch.zeros((batch, capacity), device=device, dtype=torch.bool)
-        self.capacity = capacity
-        self.length = 0
-        self.padded = False
-
-    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store new keys and values of one layer and return all so far; `length` advances after the last layer."""
-        end = self.length + key.shape[2]
-        self.keys[layer, :, :, self.length : end] = key
-        self.values[layer, :, :, self.length : end] = value
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
-
-
 def rotate(
-    x: Float[Tensor, "batch heads position head_width"], rotation: tuple[Tensor, Tensor]
-) -> Float[Tensor, "batch heads position head_width"]:
+    x: Float[Tensor, "batch position heads head_width"], rotation: tuple[Tensor, Tensor]
+) -> Float[Tensor, "batch position heads head_width"]:
     """Rotate the pairs (i, i + head_width / 2) by the position's angles (Su et al., 2021; arXiv:2104.09864)."""
     cosine, sine = rotation
-    return x * cosine + x.roll(x.shape[-1] // 2, -1) * sine
+    return torch.addcmul(x * cosine, x.roll(x.shape[-1] // 2, -1), sine)
 
 
 def attention_scores(
@@ -110,78 +80,120 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch position width"],
-        layout: Layout,
+        shared: Shared,
         cache: Cache | None,
         taps: dict[str, Tap],
     ) -> Float[Tensor, "batch position width"]:
-        """Attend within `layout`, reading and extending `cache` if there is one."""
+        """Attend within `shared.layout`, reading and extending `cache` if there is one."""
         batch, length, _ = x.shape
         mixed = self.query_key_value(x)
-        if layout.added is not None:
+        if shared.added is not None:
             # (x + p) W = x W + p W; the second term is shared by all rows, so the projection stays fused.
-            shift = functional.linear(layout.added, self.query_key_value.weight[: self.query_width + self.key_width])
+            shift = functional.linear(shared.added, self.query_key_value.weight[: self.query_width + self.key_width])
             mixed = mixed + functional.pad(shift, (0, self.key_width))
-        query, key, value = mixed.split((self.query_width, self.key_width, self.key_width), dim=-1)
-        query = query.view(batch, length, self.heads, self.head_width)
-        key = key.view(batch, length, self.grouped_heads, self.head_width)
-        value = value.view(batch, length, self.grouped_heads, self.head_width)
+        heads = mixed.view(batch, length, self.heads + 2 * self.grouped_heads, self.head_width)
+        query_key, value = heads.split((self.heads + self.grouped_heads, self.grouped_heads), dim=2)
         prefix = f"blocks.{self.layer}.attn." if taps else ""
-        if self.smear is not None:
-            key = self._smeared(key, self.smear, layout, cache)
-        if taps:
-            query = visit(taps, prefix + "hook_q", query)
-            key = visit(taps, prefix + "hook_k", key)
-            value = visit(taps, prefix + "hook_v", value)
-        query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
-        if layout.rotation is not None:
-            query, key = rotate(query, layout.rotation), rotate(key, layout.rotation)
+        if taps or self.smear is not None:
+            query, key = query_key.split((self.heads, self.grouped_heads), dim=2)
+            if self.smear is not None:
+                key = self._smeared(key, self.smear, shared, cache)
+            if taps:
+                query = visit(taps, prefix + "hook_q", query)
+                key = visit(taps, prefix + "hook_k", key)
+                value = visit(taps, prefix + "hook_v", value)
+            query_key = torch.cat((query, key), dim=2)
+        if shared.rotation is not None:
+            query_key = rotate(query_key, shared.rotation)
+        query, key = query_key.split((self.heads, self.grouped_heads), dim=2)
         if cache is not None:
             key, value = cache.extend(self.layer, key, value)
-        if self.grouped_heads != self.heads:
-            key = key.repeat_interleave(self.heads // self.grouped_heads, dim=1)
-            value = value.repeat_interleave(self.heads // self.grouped_heads, dim=1)
-        rewritten = None
-        if taps:
-            rewritten = visit_pattern(
-                query,
-                key,
-                allowed=layout.allowed,
-                causal=layout.causal,
-                scale=self.scale,
-                scores_tap=taps.get(prefix + "hook_attn_scores"),
-                pattern_tap=taps.get(prefix + "hook_pattern"),
-            )
-        dropout = self.dropout if self.training else 0.0
-        if rewritten is None:
-            z = functional.scaled_dot_product_attention(
-                query,
-                key,
-                value,
-                attn_mask=layout.allowed,
-                dropout_p=dropout,
-                is_causal=layout.causal,
-                scale=self.scale,
-            )
-        else:
-            z = functional.dropout(rewritten, dropout) @ value
-        z = z.transpose(1, 2)
+        z = attend(
+            query,
+            key,
+            value,
+            shared.layout,
+            scale=self.scale,
+            dropout=self.dropout if self.training else 0.0,
+            scores_tap=taps.get(prefix + "hook_attn_scores") if taps else None,
+            pattern_tap=taps.get(prefix + "hook_pattern") if taps else None,
+        )
         if taps:
             z = visit(taps, prefix + "hook_z", z)
         mixed_heads: Tensor = self.output(z.reshape(batch, length, self.query_width))
         return mixed_heads
 
-    def _smeared(self, key: Tensor, smear: Tensor, layout: Layout, cache: Cache | None) -> Tensor:
-        if cache is not None and cache.length > 0:
-            before = cache.last_key[self.layer].transpose(1, 2)
-        else:
-            before = key[:, :1]  # the first key is its own predecessor, so it stays unchanged
-        previous = torch.cat((before, key[:, :-1]), dim=1)
-        if layout.continues is not None:
-            previous = torch.where(layout.continues[:, :, None, None], previous, key)
+    def _smeared(self, key: Tensor, smear: Tensor, shared: Shared, cache: Cache | None) -> Tensor:
+        before = key[:, :1]  # the first key is its own predecessor, so it stays unchanged
         if cache is not None:
-            cache.last_key[self.layer] = key[:, -1:].transpose(1, 2)
+            last = cache.state(self.layer, before)  # the last key of each row, before smearing
+            if max(cache.lengths) > 0:
+                before = last.clone()
+            rows = torch.arange(len(key), device=key.device)
+            last[:, 0] = key[rows, torch.tensor(cache.counts, device=key.device) - 1]
+        previous = torch.cat((before, key[:, :-1]), dim=1)
+        if shared.continues is not None:
+            previous = torch.where(shared.continues[:, :, None, None], previous, key)
         share = torch.sigmoid(smear).to(key.dtype)[:, None].expand(-1, self.head_width)
         return torch.lerp(previous, key, share)
+
+
+def attend(
+    query: Float[Tensor, "batch query heads head_width"],
+    key: Float[Tensor, "batch key key_value_heads head_width"],
+    value: Float[Tensor, "batch key key_value_heads value_width"],
+    layout: Layout,
+    *,
+    scale: float,
+    window: int | None = None,
+    softcap: float | None = None,
+    dropout: float = 0.0,
+    scores_tap: Tap | None = None,
+    pattern_tap: Tap | None = None,
+) -> Float[Tensor, "batch query heads value_width"]:
+    """Each query's mean of the values it sees, weighted by the softmax of its scaled products with their keys.
+
+    The fused kernel computes it, unless a tap rewrites scores or pattern, or scores are capped.
+
+    Args:
+        query: Queries, rotated where positions are rotary.
+        key: Keys, of earlier tokens too.
+        value: Values, likewise.
+        layout: Which tokens see which.
+        scale: Multiplies the products.
+        window: A token sees only this many positions, itself included.
+        softcap: Scores become `softcap` x tanh(score / `softcap`) (Gemma 2).
+        dropout: Share of the pattern set to zero.
+        scores_tap: Tap on the scores.
+        pattern_tap: Tap on the pattern.
+    """
+    query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+    allowed, causal = layout.seen(window)
+    groups = query.shape[1] // key.shape[1]
+    if scores_tap is not None or pattern_tap is not None or softcap is not None:
+        pattern = visit_pattern(
+            query,
+            key.repeat_interleave(groups, dim=1),
+            allowed=allowed,
+            causal=causal,
+            scale=scale,
+            scores_tap=scores_tap,
+            pattern_tap=pattern_tap,
+            softcap=softcap,
+        )
+        if pattern is not None:
+            z = functional.dropout(pattern, dropout) @ value.repeat_interleave(groups, dim=1)
+            return z.transpose(1, 2)
+    return functional.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=allowed,
+        dropout_p=dropout,
+        is_causal=causal,
+        scale=scale,
+        enable_gqa=groups > 1,
+    ).transpose(1, 2)
 
 
 def visit_pattern(
@@ -225,8 +237,18 @@ def sinusoids(positions: Int[Tensor, " position"], width: int) -> Float[Tensor, 
 def rotation_of(
     positions: Int[Tensor, "rows position"], head_width: int, base: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and sines for `rotate`, each [rows, 1, position, head_width]; the first half of the sines negated."""
+    """Cosines and sines for `rotate`, each [rows, position, 1, head_width]; the first half of the sines negated."""
     exponent = torch.arange(0, head_width, 2, dtype=torch.float32, device=positions.device) / head_width
-    angle = positions[:, None, :, None].float() * base**-exponent
+    angle = positions[:, :, None, None].float() * base**-exponent
     cosine, sine = angle.cos(), angle.sin()
     return torch.cat((cosine, cosine), dim=-1).to(dtype), torch.cat((-sine, sine), dim=-1).to(dtype)
+
+
+@functools.lru_cache(maxsize=8)
+def rotations(
+    context: int, head_width: int, base: float, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """`rotation_of` every position up to `context`, kept: sampling looks single positions up again and again."""
+    with torch.inference_mode(False):
+        cosine, sine = rotation_of(torch.arange(context, device=device)[None], head_width, base, dtype)
+    return cosine[0], sine[0]

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from windtunnel.inference.cache import Cache
 from windtunnel.laboratory.errors import Unsupported, WindtunnelError
 from windtunnel.laboratory.progress import Task
 from windtunnel.models.interface import LanguageModel
@@ -240,11 +241,13 @@ def _cache(model: LanguageModel, tokens: Tensor, tolerance: float) -> Iterator[_
     measured = _Measured("token by token gives the same as all at once", tolerance)
     logits = model(tokens)
     on_device = tokens.to(model.device)
-    cache = model.backend.new_cache(*tokens.shape)
-    measured.equal("first half", model.backend.extend(cache, on_device[:, :5]), logits[:, 4])
+    if not model.backend.caches:
+        return
+    cache = Cache(len(tokens))
+    measured.equal("first half", model.backend.logits(on_device[:, :5], cache=cache)[:, -1], logits[:, 4])
     for position in range(5, tokens.shape[1]):
-        after = model.backend.extend(cache, on_device[:, position : position + 1])
-        measured.equal(f"position {position}", after, logits[:, position])
+        after = model.backend.logits(on_device[:, position : position + 1], cache=cache)
+        measured.equal(f"position {position}", after[:, -1], logits[:, position])
     yield measured
 
 

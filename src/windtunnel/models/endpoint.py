@@ -6,8 +6,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from windtunnel.inference.generation import Sample, Sampling, StopReason
+from windtunnel.inference.generation import Sample, StopReason
 from windtunnel.inference.remote import Client
+from windtunnel.inference.sampling import Sampling
 from windtunnel.inference.scoring import Score
 from windtunnel.laboratory.errors import Unsupported, UsageError
 from windtunnel.models.interface import LanguageModel, Prompt, row_seeds
@@ -132,7 +133,7 @@ class Endpoint(LanguageModel):
         batch_size: int | None = None,
     ) -> list[dict[str, Any]]:
         """What the bodies of sampling requests have in common, with each row's seed."""
-        Sampling(max_new_tokens, temperature, top_k, top_p, tuple(stop))  # checks the ranges
+        Sampling(max_new_tokens, temperature, top_k, top_p, stop=tuple(stop))  # checks the ranges
         seeds = row_seeds(int(seed), rows) if isinstance(seed, int | np.integer) else [int(value) for value in seed]
         if len(seeds) != rows:
             raise UsageError(f"{len(seeds)} seeds were given for {rows} prompts; give one each, or one number.")

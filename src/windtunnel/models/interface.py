@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from windtunnel.inference import generation, scoring
 from windtunnel.inference.decoder import Codec, Decoder
-from windtunnel.inference.generation import Sample, Sampling
+from windtunnel.inference.generation import Sample, Step
+from windtunnel.inference.sampling import Sampling
 from windtunnel.inference.scoring import Score
 from windtunnel.laboratory.errors import Unsupported, UsageError
 from windtunnel.models import sites
@@ -172,11 +173,13 @@ class LanguageModel:
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
+        min_p: float | None = None,
         stop: Sequence[str] = (),
+        samples_per_prompt: int = 1,
         seed: int | Sequence[int] = 0,
         batch_size: int = 16,
     ) -> list[Sample]:
-        """Sample one continuation of each prompt.
+        """Sample continuations of each prompt.
 
         Args:
             prompts: Texts or token ids.
@@ -184,37 +187,54 @@ class LanguageModel:
             temperature: Divides the logits; 0 is greedy.
             top_k: Keep the k most probable tokens.
             top_p: Then keep the most probable tokens up to this total probability.
+            min_p: Keep tokens at least this share as probable as the most probable one.
             stop: Strings that end a row.
-            seed: One seed per prompt, or one from which row i's seed is derived. A row depends on its own prompt and
+            samples_per_prompt: Continuations of each prompt, which is computed once for all of them.
+            seed: One seed per row, or one from which row i's seed is derived. A row depends on its own prompt and
                 seed only, not on its batch.
             batch_size: Rows sampled together.
+
+        Returns:
+            All samples of the first prompt, then all of the second, and so on.
 
         Raises:
             UsageError: A value is out of range, or prompt and new tokens are longer than the context.
         """
         if isinstance(prompts, str):
             raise UsageError("generate needs a list of prompts; put the text in a list.")
-        rows = [self._prompt(prompt) for prompt in prompts]
+        if samples_per_prompt < 1:
+            raise UsageError(f"samples_per_prompt must be at least 1, not {samples_per_prompt}.")
+        rows = [row for prompt in prompts for row in [self._prompt(prompt)] * samples_per_prompt]
         seeds = row_seeds(int(seed), len(rows)) if isinstance(seed, int | np.integer) else list(seed)
         if len(seeds) != len(rows):
-            raise UsageError(f"{len(seeds)} seeds were given for {len(rows)} prompts; give one each, or one number.")
+            raise UsageError(f"{len(seeds)} seeds were given for {len(rows)} rows; give one each, or one number.")
         if isinstance(stop, str):
             raise UsageError("stop needs a list of strings; put the string in a list.")
-        sampling = Sampling(max_new_tokens, temperature, top_k, top_p, tuple(stop))
-        codec = self.tokenizer
-        ends = set(self.backend.ends)
-        if codec is not None and codec.eos is not None:
-            ends.add(codec.eos)
+        sampling = Sampling(max_new_tokens, temperature, top_k, top_p, min_p, tuple(stop))
         with _evaluating(self.module):
             return generation.generate(
-                self.backend,
-                rows,
-                sampling,
-                seeds=seeds,
-                ends=ends,
-                decode=None if codec is None else codec.decode,
-                batch_size=batch_size,
+                self.backend, rows, sampling, seeds=seeds, batch_size=batch_size, **self._ending()
             )
+
+    def stream(self, prompt: Prompt, *, seed: int = 0, **options: Any) -> Iterator[Step]:
+        """Sample one continuation token by token: the same tokens as `generate([prompt], seed=[seed])`.
+
+        Args:
+            prompt: A text or token ids.
+            seed: The row's seed.
+            **options: `max_new_tokens`, `temperature`, `top_k`, `top_p`, `min_p` and `stop`, as for `generate`.
+
+        Raises:
+            UsageError: As for `generate`.
+        """
+        sampling = Sampling(**{**options, "stop": tuple(options.get("stop", ()))})
+        steps = generation.stream(self.backend, [self._prompt(prompt)], sampling, seeds=[seed], **self._ending())
+        while True:
+            with _evaluating(self.module):
+                step = next(steps, None)
+            if step is None:
+                return
+            yield step
 
     def chat(self, messages: Sequence[Message], **options: Any) -> Sample:
         """The assistant's next turn of one conversation, by the model's own chat template; see `chats`."""
@@ -235,6 +255,14 @@ class LanguageModel:
         if encode_chat is None:
             raise Unsupported(f"{self.name} has no chat template, so it is not a chat model; use generate instead.")
         return self.generate([encode_chat(messages) for messages in conversations], **options)
+
+    def _ending(self) -> dict[str, Any]:
+        """What ends a row, and how its text is made."""
+        codec = self.tokenizer
+        ends = set(self.backend.ends)
+        if codec is not None and codec.eos is not None:
+            ends.add(codec.eos)
+        return {"ends": ends, "decode": None if codec is None else codec.decode}
 
     def _codec(self) -> Codec:
         if self.tokenizer is None:

@@ -3,17 +3,21 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache, PreTrainedModel
-from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import sdpa_mask
 
+from windtunnel.inference.cache import Cache
+from windtunnel.inference.decoder import Kept
 from windtunnel.laboratory.errors import Unsupported, UsageError
 from windtunnel.models.architectures import ARCHITECTURES, Architecture, discover_blocks
-from windtunnel.models.attention import visit_pattern
+from windtunnel.models.attention import attend
+from windtunnel.models.layout import Layout, arrange
 from windtunnel.models.normalization import normalization_scale, rescaled
 from windtunnel.models.shape import AttentionWeights, Shape, by_head, output_by_head
 from windtunnel.models.sites import Tap
@@ -22,7 +26,18 @@ ATTENTION = "windtunnel"
 TAPS = "_windtunnel_taps"
 
 
-def tapped_attention(
+@dataclass(frozen=True)
+class _Pass:
+    """What the attention layers share in a forward pass that this package makes."""
+
+    layout: Layout
+    cache: Cache | None
+
+
+_PASS: ContextVar[_Pass | None] = ContextVar("pass", default=None)
+
+
+def shared_attention(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -31,48 +46,47 @@ def tapped_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     softcap: float | None = None,
+    sliding_window: int | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """The fused kernel of transformers, unless a tap on this layer rewrites scores or pattern, or scores are capped.
+    """The attention of this package in place of transformers' own: its layouts, its cache and its taps.
 
-    Shapes: query [batch, heads, query, head_width], key and value [batch, key_value_heads, key, head_width].
+    Shapes: query [batch, heads, query, head_width], key and value [batch, key_value_heads, key, head_width]. Called by
+    others (a trainer, `module.generate`), it follows the mask that transformers makes, in which windows are drawn.
     """
-    taps: dict[str, Tap] = module.__dict__.get(TAPS, {})
-    if taps or softcap is not None:
-        groups = query.shape[1] // key.shape[1]
+    given = _PASS.get()
+    query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+    if given is None:
         if attention_mask is not None and attention_mask.dtype != torch.bool:
-            raise Unsupported("Attention scores and patterns can be read with boolean masks only, not additive ones.")
-        pattern = visit_pattern(
-            query,
-            repeat_kv(key, groups),
-            allowed=attention_mask,
-            causal=attention_mask is None and query.shape[2] > 1,
-            scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
-            scores_tap=taps.get("hook_attn_scores"),
-            pattern_tap=taps.get("hook_pattern"),
-            softcap=softcap,
-        )
-        if pattern is not None:
-            z = nn.functional.dropout(pattern, dropout) @ repeat_kv(value, groups)
-            return z.transpose(1, 2).contiguous(), None
-    z, _ = sdpa_attention_forward(
-        module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
+            raise Unsupported("Attention here takes boolean masks only, not additive ones.")
+        causal = attention_mask is None and query.shape[1] > 1
+        given, sliding_window = _Pass(Layout(query.new_empty(0), attention_mask, causal), None), None
+    elif given.cache is not None:
+        key, value = given.cache.extend(int(module.layer_idx), key, value)  # type: ignore[arg-type]
+    taps: dict[str, Tap] = module.__dict__.get(TAPS, {})
+    z = attend(
+        query,
+        key,
+        value,
+        given.layout,
+        scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
+        window=sliding_window,
+        softcap=softcap,
+        dropout=dropout,
+        scores_tap=taps.get("hook_attn_scores"),
+        pattern_tap=taps.get("hook_pattern"),
     )
-    return z, None
+    return z.contiguous(), None
 
 
-AttentionInterface.register(ATTENTION, tapped_attention)
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+def _mask(*arguments: Any, **options: Any) -> Tensor | None:
+    """The mask that transformers would make, unless the layout of this package takes its place."""
+    mask: Tensor | None = sdpa_mask(*arguments, **options) if _PASS.get() is None else None
+    return mask
 
 
-class PretrainedCache:
-    """Keys and values of a transformers model, and which of the tokens so far are real."""
-
-    def __init__(self, model: PreTrainedModel, capacity: int) -> None:
-        self.past = DynamicCache(config=model.config)
-        self.capacity = capacity
-        self.real: Tensor | None = None
-        self.padded = False
+AttentionInterface.register(ATTENTION, shared_attention)
+AttentionMaskInterface.register(ATTENTION, _mask)
 
 
 class Pretrained:
@@ -82,6 +96,7 @@ class Pretrained:
         self.module = module
         config = module.config.get_text_config()
         self.architecture = ARCHITECTURES.get(module.config.model_type)
+        self.caches = self.branching = self.architecture is not None
         if self.architecture is not None:
             module.set_attn_implementation(ATTENTION)
         heads = config.num_attention_heads
@@ -109,17 +124,60 @@ class Pretrained:
         return self.shape.context
 
     @property
+    def vocabulary(self) -> int:
+        """Number of token types."""
+        return self.shape.vocabulary
+
+    @property
     def device(self) -> torch.device:
         """Where the embeddings are."""
         device: torch.device = self.module.get_input_embeddings().weight.device
         return device
 
-    def logits(self, tokens: Tensor, mask: Tensor | None = None, last: int | None = None) -> Tensor:
-        """Next-token logits, of the last `last` positions if given."""
-        self._check_length(tokens.shape[1])
-        options = {} if mask is None else {"attention_mask": mask.long(), "position_ids": _positions(mask)}
-        result: Tensor = self.module(tokens, use_cache=False, logits_to_keep=last or 0, **options).logits
-        return result
+    def logits(
+        self,
+        tokens: Tensor,
+        mask: Tensor | None = None,
+        *,
+        cache: Cache | None = None,
+        counts: list[int] | None = None,
+        positions: Tensor | None = None,
+        branches: Tensor | None = None,
+        keep: Kept | None = None,
+    ) -> Tensor:
+        """Next-token logits; see `inference.decoder.Decoder.logits`."""
+        if positions is None:
+            self._check_length(tokens.shape[1] + (0 if cache is None else max(cache.lengths)))
+        with self._only(keep):
+            if self.architecture is None:
+                options = {} if mask is None else {"attention_mask": mask.long(), "position_ids": _positions(mask)}
+                result: Tensor = self.module(tokens, use_cache=False, **options).logits
+            else:
+                if cache is not None:
+                    cache.begin(tokens.shape[1], counts, tokens.device)
+                layout = arrange(tokens, mask=mask, positions=positions, branches=branches, cache=cache)
+                token = _PASS.set(_Pass(layout, cache))
+                try:
+                    result = self.module(tokens, position_ids=layout.positions, use_cache=False).logits
+                finally:
+                    _PASS.reset(token)
+                if cache is not None:
+                    cache.end()
+        return result if keep is None else result[0]
+
+    @contextmanager
+    def _only(self, keep: Kept | None) -> Iterator[None]:
+        """Inside, the unembedding is given the residual stream at the places to keep, [1, kept, width], and no more."""
+        if keep is None:
+            yield
+            return
+        hook = self.module.get_output_embeddings().register_forward_pre_hook(
+            lambda module, inputs: (inputs[0][keep][None],)
+        )
+        try:
+            yield
+        finally:
+            hook.remove()
 
     @contextmanager
     def original_attention(self) -> Iterator[None]:
@@ -130,24 +188,6 @@ class Pretrained:
             yield
         finally:
             self.module.set_attn_implementation(before)
-
-    def new_cache(self, batch: int, capacity: int) -> PretrainedCache:
-        """An empty cache; its storage grows as tokens come."""
-        return PretrainedCache(self.module, capacity)
-
-    def extend(self, cache: PretrainedCache, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Append tokens and return the logits after the last position."""
-        new = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask
-        cache.real = new if cache.real is None else torch.cat((cache.real, new), dim=1)
-        self._check_length(cache.real.shape[1])
-        cache.padded = cache.padded or (mask is not None and not bool(mask.all()))
-        options = {}
-        if cache.padded:
-            positions = _positions(cache.real)[:, -tokens.shape[1] :]
-            options = {"attention_mask": cache.real.long(), "position_ids": positions}
-        output = self.module(tokens, past_key_values=cache.past, use_cache=True, logits_to_keep=1, **options)
-        result: Tensor = output.logits[:, -1]
-        return result
 
     def _check_length(self, length: int) -> None:
         if length > self.context:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from windtunnel.models.attention import Cache
+from windtunnel.inference.cache import Cache
+from windtunnel.inference.decoder import Kept
 from windtunnel.models.shape import AttentionWeights, Shape, by_head, output_by_head
 from windtunnel.models.sites import Tap
 from windtunnel.models.transformer import Block, Transformer, TransformerConfig
@@ -28,12 +29,19 @@ class FromScratch:
         )
         self.sites = _sites(config)
         self.taps = module.taps
+        self.caches = True
+        self.branching = not config.smeared_keys
         self.ends: frozenset[int] = frozenset()
 
     @property
     def context(self) -> int:
         """Longest sequence in tokens."""
         return self.shape.context
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of token types."""
+        return self.shape.vocabulary
 
     @property
     def device(self) -> torch.device:
@@ -44,18 +52,22 @@ class FromScratch:
         """Nothing to connect: the decoder looks its taps up by name."""
         return lambda: None
 
-    def logits(self, tokens: Tensor, mask: Tensor | None = None, last: int | None = None) -> Tensor:
-        """Next-token logits, of the last `last` positions if given."""
-        features = self.module.features(tokens, mask=mask)
-        return self.module.unembed(features if last is None else features[:, -last:])
-
-    def new_cache(self, batch: int, capacity: int) -> Cache:
-        """Storage for `batch` rows of at most `capacity` tokens."""
-        return self.module.new_cache(batch, capacity)
-
-    def extend(self, cache: Cache, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Append tokens and return the logits after the last position."""
-        return self.module.unembed(self.module.features(tokens, mask=mask, cache=cache)[:, -1])
+    def logits(
+        self,
+        tokens: Tensor,
+        mask: Tensor | None = None,
+        *,
+        cache: Cache | None = None,
+        counts: list[int] | None = None,
+        positions: Tensor | None = None,
+        branches: Tensor | None = None,
+        keep: Kept | None = None,
+    ) -> Tensor:
+        """Next-token logits; see `inference.decoder.Decoder.logits`."""
+        features = self.module.features(
+            tokens, mask=mask, positions=positions, branches=branches, cache=cache, counts=counts
+        )
+        return self.module.unembed(features if keep is None else features[keep])
 
     def attention_weights(self, layer: int) -> AttentionWeights:
         """Weights of one layer by head."""

@@ -8,9 +8,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from windtunnel.inference.cache import Cache
 from windtunnel.laboratory.errors import UsageError
-from windtunnel.models.attention import Attention, Cache, Layout, rotation_of, sinusoids
+from windtunnel.models.attention import Attention, Shared, rotation_of, rotations, sinusoids
 from windtunnel.models.configuration import TransformerConfig
+from windtunnel.models.layout import arrange
 from windtunnel.models.normalization import normalization_scale, rescaled
 from windtunnel.models.sites import Tap, visit
 
@@ -59,7 +61,7 @@ class Block(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch position width"],
-        layout: Layout,
+        shared: Shared,
         cache: Cache | None,
         taps: dict[str, Tap],
     ) -> Float[Tensor, "batch position width"]:
@@ -67,7 +69,7 @@ class Block(nn.Module):
         prefix = f"blocks.{self.layer}." if taps else ""
         if taps:
             x = visit(taps, prefix + "hook_resid_pre", x)
-        update = self.attention(self.attention_normalization(x), layout, cache, taps)
+        update = self.attention(self.attention_normalization(x), shared, cache, taps)
         if taps:
             update = visit(taps, prefix + "hook_attn_out", update)
         if self.dropout and self.training:
@@ -161,7 +163,9 @@ class Transformer(nn.Module):
         mask: Bool[Tensor, "batch position"] | None = None,
         positions: Int[Tensor, "batch position"] | None = None,
         documents: Int[Tensor, "batch position"] | None = None,
+        branches: Int[Tensor, "batch position"] | None = None,
         cache: Cache | None = None,
+        counts: list[int] | None = None,
     ) -> Float[Tensor, "batch position vocabulary"]:
         """Next-token logits.
 
@@ -170,12 +174,17 @@ class Transformer(nn.Module):
             mask: True at real tokens; padding may be on either side and changes nothing at real tokens.
             positions: Positions to use; by default counted from each row's (or document's) first real token.
             documents: Document number of each token; attention and positions restart with each document.
+            branches: Continuations side by side: a token of branch b sees those before it of branches 0 and b.
             cache: Earlier tokens, which `tokens` continue; extended by this call.
+            counts: With a cache: how many tokens of each row are real, the rest being padding on the right.
 
         Raises:
-            UsageError: The sequence is longer than the context or than the cache.
+            UsageError: The sequence is longer than the context, or options contradict.
         """
-        return self.unembed(self.features(tokens, mask=mask, positions=positions, documents=documents, cache=cache))
+        features = self.features(
+            tokens, mask=mask, positions=positions, documents=documents, branches=branches, cache=cache, counts=counts
+        )
+        return self.unembed(features)
 
     def features(
         self,
@@ -184,23 +193,29 @@ class Transformer(nn.Module):
         mask: Bool[Tensor, "batch position"] | None = None,
         positions: Int[Tensor, "batch position"] | None = None,
         documents: Int[Tensor, "batch position"] | None = None,
+        branches: Int[Tensor, "batch position"] | None = None,
         cache: Cache | None = None,
+        counts: list[int] | None = None,
     ) -> Float[Tensor, "batch position width"]:
         """The normalised residual stream that the unembedding reads; arguments as in `forward`."""
         taps = self.taps
-        where, layout = self._layout(tokens, mask, positions, documents, cache)
+        if cache is not None:
+            if mask is not None or documents is not None:
+                raise UsageError("A cache continues one sequence per row; leave out mask and documents.")
+            cache.begin(tokens.shape[1], counts, tokens.device)
+        shared = self._shared(tokens, mask, positions, documents, branches, cache)
         x = self.embedding(tokens)
         if taps:
             x = visit(taps, "hook_embed", x)
         if self.config.positions == "learned" and self.position_vectors is not None:
-            x = x + self.position_vectors[where]
+            x = x + self.position_vectors[shared.layout.positions]
         if self.config.dropout and self.training:
             x = functional.dropout(x, self.config.dropout)
         for block in self.blocks:
-            x = block(x, layout, cache, taps)
+            x = block(x, shared, cache, taps)
         normalised: Tensor = self.final_normalization(x)
         if cache is not None:
-            cache.length += tokens.shape[1]
+            cache.end()
         if not taps:
             return normalised
         if "ln_final.hook_scale" in taps:
@@ -212,58 +227,47 @@ class Transformer(nn.Module):
 
     def unembed(self, features: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocabulary"]:
         """Logits of normalised residual vectors."""
-        weight = self.embedding.weight if self.unembedding is None else self.unembedding.weight
-        return functional.linear(features, weight)
+        if self.unembedding is None:
+            return functional.linear(features, self.embedding.weight)
+        logits: Tensor = self.unembedding(features)
+        return logits
 
-    def new_cache(self, batch: int, capacity: int) -> Cache:
-        """An empty cache for `batch` rows of at most `capacity` tokens."""
-        return Cache(self.config, batch, capacity, self.embedding.weight.device, self.embedding.weight.dtype)
-
-    def _layout(
+    def _shared(
         self,
         tokens: Tensor,
         mask: Tensor | None,
         positions: Tensor | None,
         documents: Tensor | None,
+        branches: Tensor | None,
         cache: Cache | None,
-    ) -> tuple[Tensor, Layout]:
-        """Each token's position ([batch or 1, position]) and what the layers share."""
-        config, device = self.config, tokens.device
-        batch, new = tokens.shape
-        old = 0 if cache is None else cache.length
-        total = old + new
-        if total > config.context:
+    ) -> Shared:
+        """What the layers share."""
+        config = self.config
+        earlier = 0 if cache is None else max(cache.lengths)
+        total = earlier + tokens.shape[1]
+        if positions is None and total > config.context:
             raise UsageError(
                 f"A sequence of {total} tokens is longer than the model's context of {config.context}; shorten it."
             )
-        if cache is not None:
-            if total > cache.capacity:
-                raise UsageError(f"The cache holds {cache.capacity} tokens, not {total}; make it larger.")
-            if documents is not None:
-                raise UsageError("A cache continues one document per row; pass documents or cache, not both.")
-            cache.real[:, old:total] = True if mask is None else mask
-            cache.padded = cache.padded or (mask is not None and not bool(mask.all()))
-            real = cache.real[:, :total] if cache.padded else None
-        else:
-            real = mask
-        allowed, causal = _allowed(real, documents, old, new, device)
-        if positions is None:
-            if real is None and documents is None:
-                positions = torch.arange(old, total, device=device)[None]
-            else:
-                present = torch.ones_like(tokens, dtype=torch.bool) if real is None else real
-                positions = _positions(present, documents)[:, old:]
+        layout = arrange(tokens, mask=mask, documents=documents, positions=positions, branches=branches, cache=cache)
         rotation = None
         if config.positions == "rotary":
-            dtype = self.embedding.weight.dtype
-            rotation = rotation_of(positions, config.width_of_head, config.rotary_base, dtype)
+            options = (config.width_of_head, config.rotary_base, self.embedding.weight.dtype)
+            if cache is None:
+                rotation = rotation_of(layout.positions, *options)
+            else:
+                cosine, sine = rotations(config.context, *options, tokens.device)
+                rotation = cosine[layout.positions], sine[layout.positions]
         added = None
         if config.positions == "sinusoidal_qk" and self.position_vectors is not None:
-            added = self.position_vectors[positions]
+            added = self.position_vectors[layout.positions]
         continues = None
-        if config.smeared_keys and (real is not None or documents is not None):
-            continues = _continues(real, documents, batch, total, device)[:, old:]
-        return positions, Layout(allowed, causal, rotation, added, continues)
+        if config.smeared_keys:
+            if branches is not None:
+                raise UsageError("Smeared keys have one predecessor each, so a row cannot hold branches.")
+            if mask is not None or documents is not None:
+                continues = _continues(mask, documents, tokens)
+        return Shared(layout, rotation, added, continues)
 
     @staticmethod
     def from_directory(directory: str | Path) -> "Transformer":
@@ -283,39 +287,9 @@ def _normalization(config: TransformerConfig) -> nn.Module:
     return nn.RMSNorm(config.width, eps=config.normalization_epsilon)
 
 
-def _allowed(
-    real: Tensor | None, documents: Tensor | None, old: int, new: int, device: torch.device
-) -> tuple[Tensor | None, bool]:
-    """Which keys each new token may see, and whether plain causality is left to the kernel."""
-    if real is None and documents is None:
-        if old == 0:
-            return None, True
-        if new == 1:
-            return None, False
-    causal = torch.ones(new, old + new, dtype=torch.bool, device=device).tril(old)[None, None]
-    allowed = causal
-    if real is not None:
-        allowed = allowed & real[:, None, None, :]
-    if documents is not None:
-        allowed = allowed & (documents[:, None, :, None] == documents[:, None, None, :])
-    # A padding query sees itself, so that no softmax is over nothing.
-    return allowed | torch.eye(new, old + new, dtype=torch.bool, device=device).roll(old, 1), False
-
-
-def _positions(real: Tensor, documents: Tensor | None) -> Tensor:
-    """Real tokens counted from the first one of each row, or of each document in it."""
-    count = real.long().cumsum(dim=1)
-    if documents is not None:
-        starts = torch.ones_like(real)
-        starts[:, 1:] = documents[:, 1:] != documents[:, :-1]
-        before = torch.where(starts, count - real.long(), 0)
-        count = count - before.cummax(dim=1).values
-    return (count - 1).clamp(min=0)
-
-
-def _continues(real: Tensor | None, documents: Tensor | None, batch: int, total: int, device: torch.device) -> Tensor:
+def _continues(real: Tensor | None, documents: Tensor | None, tokens: Tensor) -> Tensor:
     """Whether each token's predecessor exists, is real and belongs to the same document."""
-    result = torch.ones(batch, total, dtype=torch.bool, device=device)
+    result = torch.ones_like(tokens, dtype=torch.bool)
     result[:, 0] = False
     if real is not None:
         result[:, 1:] &= real[:, :-1]

@@ -1,0 +1,129 @@
+"""Keys and values of the tokens that rows have so far, so that each token passes through the model once."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class Cache:
+    """What every layer remembers of a batch of rows; each row has its own length.
+
+    A row's tokens stand in columns 0, 1, ... of the storage without gaps. Storage is allocated at the first use, from
+    the shapes and dtypes that come, and grows as rows do.
+
+    Args:
+        rows: Rows in use; more can be put in later, and rows can be dropped.
+
+    Attributes:
+        lengths: Tokens of each row in use.
+        counts: Real tokens that each row gains in the forward pass under way.
+        states: What a layer carries from token to token besides keys and values, [rows, ...], by layer.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.lengths = [0] * rows
+        self.keys: dict[int, Tensor] = {}
+        self.values: dict[int, Tensor] = {}
+        self.states: dict[int, Tensor] = {}
+        self.counts: list[int] = []
+        self._where: tuple[slice | Tensor, slice | Tensor] = (slice(0), slice(0))
+        self._end = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows in use."""
+        return len(self.lengths)
+
+    @property
+    def even(self) -> bool:
+        """Whether all rows have the same length."""
+        return not self.lengths or self.lengths.count(self.lengths[0]) == len(self.lengths)
+
+    def begin(self, new: int, counts: list[int] | None, device: torch.device) -> None:
+        """Before the first layer: every row gains `new` columns, of which the first `counts` (None: all) are real."""
+        self.counts = [new] * self.rows if counts is None else counts
+        self._end = max(self.lengths) + new
+        if self.even:
+            self._where = (slice(0, self.rows), slice(self.lengths[0], self._end))
+        else:
+            starts = torch.tensor(self.lengths, device=device)[:, None]
+            rows = torch.arange(self.rows, device=device)[:, None]
+            self._where = (rows, starts + torch.arange(new, device=device))
+
+    def extend(
+        self,
+        layer: int,
+        key: Float[Tensor, "rows new heads head_width"],
+        value: Float[Tensor, "rows new heads head_width"],
+    ) -> tuple[Float[Tensor, "rows column heads head_width"], Float[Tensor, "rows column heads head_width"]]:
+        """Store new keys and values of one layer, and return those of all columns up to the longest row's last."""
+        stored = []
+        for storage, new in ((self.keys, key), (self.values, value)):
+            held = self._room(storage, layer, new, self.rows, self._end)
+            held[self._where] = new
+            stored.append(held[: self.rows, : self._end])
+        return stored[0], stored[1]
+
+    def end(self) -> None:
+        """After the last layer: rows have grown by their real tokens; columns beyond will be overwritten."""
+        self.lengths = [length + count for length, count in zip(self.lengths, self.counts, strict=True)]
+
+    def put(self, other: "Cache", rows: list[int]) -> None:
+        """Append copies of rows of another cache; a row may be named more than once."""
+        first, total = self.rows, self.rows + len(rows)
+        if not rows:
+            return
+        longest = max(other.lengths[row] for row in rows)
+        for mine, theirs in ((self.keys, other.keys), (self.values, other.values)):
+            for layer, source in theirs.items():
+                held = self._room(mine, layer, source, total, longest)
+                held[first:total, :longest] = source[rows, :longest]
+        for layer, source in other.states.items():
+            held = self._state(layer, source, total)
+            held[first:total] = source[rows]
+        self.lengths += [other.lengths[row] for row in rows]
+
+    def drop(self, row: int) -> None:
+        """Forget a row; the last row takes its place."""
+        last = self.rows - 1
+        if row != last:
+            length = self.lengths[last]
+            for storage in (self.keys, self.values):
+                for held in storage.values():
+                    held[row, :length] = held[last, :length]
+            for held in self.states.values():
+                held[row] = held[last]
+            self.lengths[row] = self.lengths[last]
+        self.lengths.pop()
+
+    def state(self, layer: int, new: Tensor) -> Tensor:
+        """The state of one layer, [rows, ...], to read and to write; zeros like `new` before its first use."""
+        return self._state(layer, new, self.rows)[: self.rows]
+
+    def _state(self, layer: int, like: Tensor, rows: int) -> Tensor:
+        held = self.states.get(layer)
+        if held is None or held.shape[0] < rows:
+            grown = torch.zeros((rows, *like.shape[1:]), device=like.device, dtype=like.dtype)
+            if held is not None:
+                grown[: held.shape[0]] = held
+            self.states[layer] = held = grown
+        return held
+
+    @staticmethod
+    def _room(storage: dict[int, Tensor], layer: int, new: Tensor, rows: int, columns: int) -> Tensor:
+        """Storage of one layer with room for so many rows and columns; what it held is kept."""
+        held = storage.get(layer)
+        if held is not None and held.shape[0] >= rows and held.shape[1] >= columns:
+            return held
+        old_rows, old_columns = (0, 0) if held is None else (held.shape[0], held.shape[1])
+        shape = (max(rows, old_rows), max(columns, old_columns + old_columns // 2, 64), *new.shape[2:])
+        grown = torch.zeros(shape, device=new.device, dtype=new.dtype)  # zeros: masked columns must hold numbers
+        if held is not None:
+            grown[:old_rows, :old_columns] = held
+        storage[layer] = grown
+        return grown
+
+
+def first_columns(lengths: list[int], device: torch.device) -> Int[Tensor, "rows 1"]:
+    """The column at which each row goes on."""
+    return torch.tensor(lengths, device=device)[:, None]
