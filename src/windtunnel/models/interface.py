@@ -19,7 +19,7 @@ from windtunnel.laboratory.errors import Unsupported, UsageError
 from windtunnel.models import sites
 from windtunnel.models.scratch import FromScratch
 from windtunnel.models.shape import AttentionWeights, Shape
-from windtunnel.models.sites import Intervention
+from windtunnel.models.sites import Intervention, Placed
 from windtunnel.models.tokenization import Message, encode_once
 from windtunnel.models.transformer import Transformer
 
@@ -127,12 +127,13 @@ class LanguageModel:
         """
         return sites.record(self.backend, names)
 
-    def intervene(self, interventions: Mapping[str, Intervention]) -> AbstractContextManager[None]:
+    def intervene(self, interventions: Mapping[str, Intervention | Placed]) -> AbstractContextManager[None]:
         """Rewrite activations in the forward passes run inside the `with` block.
 
         Each function is given a copy of the activation and returns a tensor of the same shape, dtype and device, or
-        None to change nothing. Contexts nest: functions at one site run in the order in which they were entered. All
-        is restored on leaving, also after an exception.
+        None to change nothing; `models.interventions` has ready ones, for chosen positions and heads. Contexts nest:
+        functions at one site run in the order in which they were entered. All is restored on leaving, also after an
+        exception.
 
         Raises:
             UsageError: An unknown name, or a result of another shape, dtype or device; or, on leaving, a site that

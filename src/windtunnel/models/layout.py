@@ -1,5 +1,8 @@
 """Which tokens of a batch see which, and where they stand: padding, documents, branches and earlier tokens."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import torch
@@ -20,13 +23,22 @@ class Layout:
         allowed: Which key each query may see, [rows, 1, query, key]; None: all, or all earlier ones if `causal`.
         causal: Whether the causal mask is left to the attention kernel (never together with `allowed`).
         keys: Where each key stands, [rows, key], if not as the queries do; None: as the queries.
+        cache: Earlier tokens, if there are any.
     """
 
     positions: Int[Tensor, "rows query"]
     allowed: Allowed | None
     causal: bool
     keys: Int[Tensor, "rows key"] | None = None
+    cache: Cache | None = None
     _windows: dict[int, Allowed] = field(default_factory=dict)
+
+    def last(self) -> Int[Tensor, "rows 1"]:
+        """Where the last real token of each row stands."""
+        if self.cache is None:
+            return self.positions.amax(dim=1, keepdim=True)
+        lengths = [length + count - 1 for length, count in zip(self.cache.lengths, self.cache.counts, strict=True)]
+        return first_columns(lengths, self.positions.device)
 
     def seen(self, window: int | None) -> tuple[Allowed | None, bool]:
         """`allowed` and `causal`, where a token sees only the last `window` positions, its own included."""
@@ -41,6 +53,24 @@ class Layout:
                 near = near & _causal(near.shape[2], near.shape[3], near.device)
             self._windows[window] = near
         return self._windows[window], False
+
+
+_CURRENT: ContextVar[Layout | None] = ContextVar("layout", default=None)
+
+
+def current_layout() -> Layout | None:
+    """The layout of the forward pass under way, for attention layers and interventions; None outside of one."""
+    return _CURRENT.get()
+
+
+@contextmanager
+def under(layout: Layout) -> Iterator[None]:
+    """A forward pass with this layout."""
+    token = _CURRENT.set(layout)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
 
 
 def arrange(
@@ -93,18 +123,18 @@ def _continued(tokens: Tensor, positions: Tensor | None, branches: Tensor | None
         if positions is None:
             positions = columns[:, longest:]
         if longest == 0 or new == 1:
-            return Layout(positions, None, longest == 0, columns)
-        return Layout(positions, _causal(new, longest + new, device), False, columns)
+            return Layout(positions, None, longest == 0, columns, cache)
+        return Layout(positions, _causal(new, longest + new, device), False, columns, cache)
     starts = first_columns(cache.lengths, device)
     if positions is None:
         positions = starts + torch.arange(new, device=device)
     if branches is None:
         last = starts + torch.arange(new, device=device)  # the column of each new token itself
-        return Layout(positions, columns[:, None, None, :] <= last[:, None, :, None], False, columns)
+        return Layout(positions, columns[:, None, None, :] <= last[:, None, :, None], False, columns, cache)
     own = _causal(new, new, device) & _related(branches)
     earlier = own.new_ones((*own.shape[:3], longest))
     keys = torch.cat((columns[:, :longest].expand(len(positions), -1), positions), dim=1)
-    return Layout(positions, torch.cat((earlier, own), dim=3), False, keys)
+    return Layout(positions, torch.cat((earlier, own), dim=3), False, keys, cache)
 
 
 def _counted(length: int, device: torch.device) -> Int[Tensor, "1 position"]:

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,24 +15,13 @@ from windtunnel.inference.decoder import Kept
 from windtunnel.laboratory.errors import Unsupported, UsageError
 from windtunnel.models.architectures import ARCHITECTURES, Architecture, discover_blocks
 from windtunnel.models.attention import attend
-from windtunnel.models.layout import Layout, arrange
+from windtunnel.models.layout import Layout, arrange, current_layout, under
 from windtunnel.models.normalization import normalization_scale, rescaled
 from windtunnel.models.shape import AttentionWeights, Shape, by_head, output_by_head
 from windtunnel.models.sites import Tap
 
 ATTENTION = "windtunnel"
 TAPS = "_windtunnel_taps"
-
-
-@dataclass(frozen=True)
-class _Pass:
-    """What the attention layers share in a forward pass that this package makes."""
-
-    layout: Layout
-    cache: Cache | None
-
-
-_PASS: ContextVar[_Pass | None] = ContextVar("pass", default=None)
 
 
 def shared_attention(
@@ -54,21 +41,21 @@ def shared_attention(
     Shapes: query [batch, heads, query, head_width], key and value [batch, key_value_heads, key, head_width]. Called by
     others (a trainer, `module.generate`), it follows the mask that transformers makes, in which windows are drawn.
     """
-    given = _PASS.get()
+    layout = current_layout()
     query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
-    if given is None:
+    if layout is None:
         if attention_mask is not None and attention_mask.dtype != torch.bool:
             raise Unsupported("Attention here takes boolean masks only, not additive ones.")
         causal = attention_mask is None and query.shape[1] > 1
-        given, sliding_window = _Pass(Layout(query.new_empty(0), attention_mask, causal), None), None
-    elif given.cache is not None:
-        key, value = given.cache.extend(int(module.layer_idx), key, value)  # type: ignore[arg-type]
+        layout, sliding_window = Layout(torch.arange(query.shape[1])[None], attention_mask, causal), None
+    elif layout.cache is not None:
+        key, value = layout.cache.extend(int(module.layer_idx), key, value)  # type: ignore[arg-type]
     taps: dict[str, Tap] = module.__dict__.get(TAPS, {})
     z = attend(
         query,
         key,
         value,
-        given.layout,
+        layout,
         scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
         window=sliding_window,
         softcap=softcap,
@@ -81,7 +68,7 @@ def shared_attention(
 
 def _mask(*arguments: Any, **options: Any) -> Tensor | None:
     """The mask that transformers would make, unless the layout of this package takes its place."""
-    mask: Tensor | None = sdpa_mask(*arguments, **options) if _PASS.get() is None else None
+    mask: Tensor | None = sdpa_mask(*arguments, **options) if current_layout() is None else None
     return mask
 
 
@@ -156,11 +143,8 @@ class Pretrained:
                 if cache is not None:
                     cache.begin(tokens.shape[1], counts, tokens.device)
                 layout = arrange(tokens, mask=mask, positions=positions, branches=branches, cache=cache)
-                token = _PASS.set(_Pass(layout, cache))
-                try:
+                with under(layout):
                     result = self.module(tokens, position_ids=layout.positions, use_cache=False).logits
-                finally:
-                    _PASS.reset(token)
                 if cache is not None:
                     cache.end()
         return result if keep is None else result[0]

@@ -22,7 +22,7 @@ import fnmatch
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -30,6 +30,17 @@ from torch import Tensor
 from windtunnel.laboratory.errors import Unsupported, UsageError
 
 Intervention = Callable[[Tensor], Tensor | None]
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """An intervention that knows where in a sequence it acts; see `models.interventions`."""
+
+    def at_site(self, name: str) -> Intervention:
+        """The function for one site."""
+
+    def check(self) -> None:
+        """Complain of what was never reached, after the `with` block."""
 
 
 @dataclass
@@ -90,13 +101,17 @@ def record(model: Tappable, names: Sequence[str]) -> Iterator[dict[str, Tensor]]
 
 
 @contextmanager
-def intervene(model: Tappable, interventions: Mapping[str, Intervention]) -> Iterator[None]:
+def intervene(model: Tappable, interventions: Mapping[str, Intervention | Placed]) -> Iterator[None]:
     """Rewrite activations in the forward passes run inside; see `LanguageModel.intervene`."""
     with ExitStack() as stack:
         for name, function in interventions.items():
             for site in expand(model.sites, [name]):
-                stack.enter_context(_connected(model, site, intervention=function))
+                at_site = function.at_site(site) if isinstance(function, Placed) else function
+                stack.enter_context(_connected(model, site, intervention=at_site))
         yield
+        for function in interventions.values():
+            if isinstance(function, Placed):
+                function.check()
 
 
 def expand(sites: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The decoder trained from scratch: GPT-2-like, Llama-like, attention-only, with smeared keys."""
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from windtunnel.inference.cache import Cache
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.models.attention import Attention, Shared, rotation_of, rotations, sinusoids
 from windtunnel.models.configuration import TransformerConfig
-from windtunnel.models.layout import arrange
+from windtunnel.models.layout import arrange, under
 from windtunnel.models.normalization import normalization_scale, rescaled
 from windtunnel.models.sites import Tap, visit
 
@@ -198,12 +199,18 @@ class Transformer(nn.Module):
         counts: list[int] | None = None,
     ) -> Float[Tensor, "batch position width"]:
         """The normalised residual stream that the unembedding reads; arguments as in `forward`."""
-        taps = self.taps
         if cache is not None:
             if mask is not None or documents is not None:
                 raise UsageError("A cache continues one sequence per row; leave out mask and documents.")
             cache.begin(tokens.shape[1], counts, tokens.device)
         shared = self._shared(tokens, mask, positions, documents, branches, cache)
+        with under(shared.layout) if self.taps else nullcontext():  # interventions ask where tokens stand
+            features = self._features(tokens, shared, cache, self.taps)
+        if cache is not None:
+            cache.end()
+        return features
+
+    def _features(self, tokens: Tensor, shared: Shared, cache: Cache | None, taps: dict[str, Tap]) -> Tensor:
         x = self.embedding(tokens)
         if taps:
             x = visit(taps, "hook_embed", x)
@@ -214,8 +221,6 @@ class Transformer(nn.Module):
         for block in self.blocks:
             x = block(x, shared, cache, taps)
         normalised: Tensor = self.final_normalization(x)
-        if cache is not None:
-            cache.end()
         if not taps:
             return normalised
         if "ln_final.hook_scale" in taps:
