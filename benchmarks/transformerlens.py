@@ -2,10 +2,8 @@
 
 Small random GPT-2, GPT-NeoX, Llama and Qwen 2 models and SmolLM2-135M. A copy of each becomes a `TransformerBridge` of
 TransformerLens 4, with weights as they are (nothing folded, nothing centred); both are given the same token ids. Sites
-have the same names in both but one: our `ln_final.hook_normalized` is what the unembedding reads, after the gain and
-bias, which TransformerLens calls `ln_final.hook_out` (its `hook_normalized` is before them). Masked scores, minus
-infinity in ours, are compared as such. A difference is the largest at a site, in float32, relative to the largest value
-there (the residual stream of SmolLM2 holds values in the thousands); `abs` is the largest as it is.
+have the same names in both. Masked scores, minus infinity in ours, are compared as such. A difference is the largest at a site, in float32, relative to the largest value
+there (some models' residual streams hold very large ones); `abs` is the largest as it is.
 
 Time is the process's CPU time of a forward pass that keeps `hook_resid_post` of every layer, both in turns on one
 thread, the best of the rounds.
@@ -33,7 +31,6 @@ from windtunnel.models.interface import LanguageModel, load
 from windtunnel.models.pretrained import Pretrained
 
 SAME = 1e-4
-THEIRS = {"ln_final.hook_normalized": "ln_final.hook_out"}
 RESIDUAL = "hook_resid_post"
 LLAMA = {
     "vocab_size": 512,
@@ -112,11 +109,7 @@ def compared(module: transformers.PreTrainedModel, batch: int, length: int, roun
     their_logits, cache = theirs.run_with_cache(tokens)
     with ours.record(*ours.sites) as activations:
         our_logits = ours(tokens)
-    differences = {
-        site: difference(activations[site], cache[THEIRS.get(site, site)])
-        for site in ours.sites
-        if THEIRS.get(site, site) in cache
-    }
+    differences = {site: difference(activations[site], cache[site]) for site in ours.sites if site in cache}
     worst = max(differences, key=lambda site: differences[site][0])
     logits, logits_absolute = difference(our_logits, their_logits)
 

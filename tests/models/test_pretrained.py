@@ -31,7 +31,7 @@ def test_logits_and_patterns_equal_those_of_the_original_library(kind):
 def test_residual_streams_equal_the_hidden_states_of_the_original_library(kind):
     states = original(kind)(tokens(), output_hidden_states=True).hidden_states
     subject = model(kind)
-    with subject.record("blocks.*.hook_resid_pre", "ln_final.hook_normalized") as activations:
+    with subject.record("blocks.*.hook_resid_pre", "ln_final.hook_out") as activations:
         subject(tokens())
     for activation, state in zip(activations.values(), states, strict=True):
         assert_close(activation, state, **CLOSE)

@@ -116,7 +116,7 @@ def test_activations_satisfy_the_forward_pass(kind):
             middle = middle + a[block + "hook_mlp_out"]
         assert_close(middle, a[block + "hook_resid_post"])
     assert torch.equal(a["blocks.0.hook_resid_post"], a["blocks.1.hook_resid_pre"])
-    read = a["ln_final.hook_normalized"] @ subject.backend.unembedding()
+    read = a["ln_final.hook_out"] @ subject.backend.unembedding()
     if kind == "phi":
         read = read + subject.module.lm_head.bias
     if kind == "gemma2":
@@ -127,7 +127,7 @@ def test_activations_satisfy_the_forward_pass(kind):
     stream, final = a["blocks.1.hook_resid_post"], subject.backend.normalization(None)
     by_hand = stream @ normalization_map(subject, None) / a["ln_final.hook_scale"]
     by_hand = by_hand + (0.0 if getattr(final, "bias", None) is None else final.bias)
-    assert_close(by_hand, a["ln_final.hook_normalized"], atol=1e-5, rtol=1e-5)
+    assert_close(by_hand, a["ln_final.hook_out"], atol=1e-5, rtol=1e-5)
 
 
 def test_writing_is_causal_and_exact(kind):

@@ -83,6 +83,14 @@ def test_each_token_of_a_conversation_has_the_role_of_who_said_it():
     assert all(row.role == MARKER for row in rows if row.special)
 
 
+def test_what_the_template_writes_is_not_added_again():
+    model = speaker(adds_bos=True, template=TEMPLATE)
+    messages = [turn("the cat")]
+    rows = chat_rows(model, messages)
+    assert [row.token_id for row in rows] == model.tokenizer.encode_chat(messages)
+    assert sum(row.text == "<s>" for row in rows) == 1
+
+
 def test_a_system_message_is_the_systems():
     rows = chat_rows(speaker(template=WITH_SYSTEM), [turn("Be the dog.", "system"), turn("the cat")])
     assert joined(rows, "system") == "Be the dog."
@@ -104,7 +112,8 @@ def test_a_control_token_inside_a_message_is_shown_as_one():
 @pytest.mark.parametrize(
     "template",
     [
-        "{% for message in messages %}{{ message['content'] | upper }}{% endfor %}",  # not what was said
+        "{{ messages[0]['content'] | upper }}",  # not what was said
+        "{{ messages[0]['content'] | replace('cat', 'dog') }}.",
         "{{ messages[0]['content'] }} {{ messages[0]['content'] }}",  # said twice
         "{{ messages[0]['content'] }} of {{ messages[0]['content'] | length }}",  # the surroundings change with it
         "{% if messages[0]['content'] != 'the cat' %}{{ raise_exception('no') }}{% endif %}the cat",

@@ -1,7 +1,4 @@
-"""TransformerLens, given the same weights as they are, has the same logits and the same activations by the same names.
-
-Its `ln_final.hook_normalized` is before the gain and bias; what the unembedding reads is its `ln_final.hook_out`.
-"""
+"""TransformerLens, given the same weights, has the same logits and the same activations by the same names."""
 
 import pytest
 import torch
@@ -10,7 +7,6 @@ from torch.testing import assert_close
 from tests.models.kinds import ORIGINALS, model, original, tokens
 
 pytest.importorskip("transformer_lens")
-THEIRS = {"ln_final.hook_normalized": "ln_final.hook_out"}
 SAME = {"atol": 1e-4, "rtol": 0.0}
 
 
@@ -26,7 +22,7 @@ def test_logits_and_every_site_are_those_of_transformer_lens(kind):
     with subject.record(*subject.sites) as activations:
         assert_close(subject(tokens()), logits, **SAME)
     for site, activation in activations.items():
-        expected = cache[THEIRS.get(site, site)]
+        expected = cache[site]
         masked = activation.isneginf()
         assert torch.equal(masked, expected <= torch.finfo(expected.dtype).min), site
         assert_close(activation[~masked], expected[~masked], **SAME, msg=lambda text, site=site: f"{site}: {text}")

@@ -17,6 +17,7 @@ from windtunnel.inference.sampling import Sampling
 from windtunnel.inference.scoring import Score
 from windtunnel.laboratory.errors import Unsupported, UsageError
 from windtunnel.models import sites
+from windtunnel.models.hardware import Probe
 from windtunnel.models.scratch import FromScratch
 from windtunnel.models.shape import AttentionWeights, Shape
 from windtunnel.models.sites import Intervention, Placed
@@ -56,7 +57,10 @@ class LanguageModel:
         name: What reports call it.
         tokenizer: Text to token ids and back, or None for a model over bare token ids.
         backend: The decoder behind it.
+        probe: The dtype and number of threads it was loaded with, and what was measured to choose them.
     """
+
+    probe: Probe | None = None
 
     def __init__(self, backend: Backend, tokenizer: Codec | None, name: str) -> None:
         self.backend = backend
@@ -308,7 +312,9 @@ def from_module(module: Transformer, tokenizer: Codec | None = None, name: str =
     return LanguageModel(FromScratch(module), tokenizer, name)
 
 
-def load(name: str | Path, *, device: str = "cpu", dtype: str = "float32") -> LanguageModel:
+def load(
+    name: str | Path, *, device: str = "cpu", dtype: str = "auto", threads: int | str | None = None
+) -> LanguageModel:
     """Load a model by name.
 
     Args:
@@ -316,7 +322,10 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "float32") -> La
             checkpoint); a `.gguf` file; a name on the Hugging Face hub; or `openai:MODEL@URL`, a model behind an
             OpenAI-compatible server (for its cache and budget see `models.endpoint.connect`).
         device: Torch device.
-        dtype: `float32`, `bfloat16`, `float16` or `float64`.
+        dtype: `float32`, `bfloat16`, `float16` or `float64`; `auto`: that of the checkpoint, except that on a CPU
+            half precision is kept only where a short measurement finds it faster than single precision.
+        threads: Threads of torch on a CPU, for this process from now on; `auto`: as many as a short measurement finds
+            fastest; None: as they are. What was measured and chosen is in the model's `probe`, and logged.
 
     Raises:
         UsageError: The name means nothing.
@@ -324,7 +333,7 @@ def load(name: str | Path, *, device: str = "cpu", dtype: str = "float32") -> La
     """
     from windtunnel.models.loading import load as load_from
 
-    return load_from(str(name), device=device, dtype=dtype)
+    return load_from(str(name), device=device, dtype=dtype, threads=threads)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import io
 import json
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
@@ -15,23 +16,29 @@ import torch
 from windtunnel.inference.decoder import Codec
 from windtunnel.laboratory.errors import DataError, UsageError
 from windtunnel.models.checkpoint import CONFIG_FILE, MODEL_TYPE, load_transformer
+from windtunnel.models.hardware import Probe, fastest, fastest_threads
 from windtunnel.models.interface import LanguageModel, from_module
 
 SMOLLM = "smollm2-135m"
 TOKENIZER_FILES = {"tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"}
+PROBED_TOKENS = 32
+"""Length of the forward pass by which dtype and threads are chosen."""
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
 
-def load(name: str, *, device: str, dtype: str) -> LanguageModel:
+def load(name: str, *, device: str, dtype: str, threads: int | str | None) -> LanguageModel:
     """Load a model; see `windtunnel.models.interface.load`."""
-    if dtype not in DTYPES:
-        raise UsageError(f"There is no dtype {dtype!r}; choose one of {', '.join(DTYPES)}.")
+    if dtype not in (*DTYPES, "auto"):
+        raise UsageError(f"There is no dtype {dtype!r}; choose auto or one of {', '.join(DTYPES)}.")
+    if threads not in (None, "auto") and not (isinstance(threads, int) and threads >= 1):
+        raise UsageError(f"threads must be a number from 1, or auto, not {threads!r}.")
     if name == SMOLLM:
         model = _from_gguf(smollm_file(), dtype)
     elif name.startswith("openai:"):
         from windtunnel.models.endpoint import connect
 
-        if (device, dtype) != ("cpu", "float32"):
+        if (device, dtype) != ("cpu", "auto"):
             raise UsageError(f"{name} runs on its server: leave out device and dtype.")
         return connect(name)
     elif Path(name).is_dir():
@@ -45,7 +52,43 @@ def load(name: str, *, device: str, dtype: str) -> LanguageModel:
     model.module.to(device)
     model.module.eval()
     model.name = name
+    model.probe = _settle(model, dtype, threads)
+    logging.getLogger(__name__).info("%s: %s", name, model.probe)
     return model
+
+
+@torch.no_grad()
+def _settle(model: LanguageModel, dtype: str, threads: int | str | None) -> Probe:
+    """Bring a model into the dtype and torch to the number of threads that are asked for, or measured to be fastest."""
+    module, seconds = model.module, {}
+    on_cpu = model.device.type == "cpu"
+    tokens = torch.zeros(1, min(PROBED_TOKENS, model.shape.context), dtype=torch.long)
+
+    def forward() -> None:
+        model(tokens)[0, -1, 0].item()
+
+    if isinstance(threads, int):
+        torch.set_num_threads(threads)
+    elif threads == "auto" and on_cpu:
+        seconds.update(fastest_threads(forward)[1])
+    stored = next(module.parameters()).dtype
+    if dtype == "auto" and stored in (torch.bfloat16, torch.float16) and on_cpu:
+        # Half precision saves memory and, only on processors with units for it, time.
+        measured = {}
+        for tried in (torch.float32, stored):
+            module.to(tried)
+            measured.update(fastest({_name(tried): forward})[1])
+        seconds.update(measured)
+        module.to(min((torch.float32, stored), key=lambda tried: measured[_name(tried)]))
+    chosen = _name(next(module.parameters()).dtype)
+    if on_cpu:
+        count = torch.get_num_threads()
+        chosen += f", {count} thread{'s' * (count > 1)}"
+    return Probe(chosen, seconds)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def smollm_file() -> Path:
@@ -69,7 +112,9 @@ def _from_directory(directory: Path, dtype: str) -> LanguageModel:
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"{directory / CONFIG_FILE} cannot be read as a model's config ({error}).") from error
     if kind == MODEL_TYPE:
-        module = load_transformer(directory).to(DTYPES[dtype])
+        module = load_transformer(directory)
+        if dtype != "auto":
+            module = module.to(DTYPES[dtype])
         return from_module(module, _tokenizer_of(directory), str(directory))
     return _from_transformers(str(directory), dtype, local_files_only=True)
 
@@ -181,7 +226,7 @@ def _from_transformers(where: str, dtype: str, files: set[str] | None = None, **
     try:
         with _quietly() if options["local_files_only"] else nullcontext():  # a download shows its progress
             module, information = AutoModelForCausalLM.from_pretrained(
-                where, dtype=DTYPES[dtype], output_loading_info=True, **options
+                where, dtype=DTYPES.get(dtype, "auto"), output_loading_info=True, **options
             )
             if "gguf_file" in options or files & TOKENIZER_FILES:  # else transformers would invent an empty one
                 tokenizer = PretrainedTokenizer(AutoTokenizer.from_pretrained(where, **options))
@@ -204,15 +249,15 @@ def _from_transformers(where: str, dtype: str, files: set[str] | None = None, **
 @contextmanager
 def _quietly() -> Iterator[None]:
     """No progress bars and no load reports from transformers inside."""
-    from transformers.utils import logging
+    from transformers.utils import logging as theirs
 
-    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    shown, verbosity = theirs.is_progress_bar_enabled(), theirs.get_verbosity()
+    theirs.disable_progress_bar()
+    theirs.set_verbosity_error()
     try:
         with redirect_stderr(io.StringIO()):  # the GGUF reader draws its bar whatever the settings
             yield
     finally:
-        logging.set_verbosity(verbosity)
+        theirs.set_verbosity(verbosity)
         if shown:
-            logging.enable_progress_bar()
+            theirs.enable_progress_bar()

@@ -285,7 +285,7 @@ def _sites(table: Architecture, config: Any) -> list[str]:
         sites += [block + "hook_attn_out"]
         sites += [] if table.parallel(config) else [block + "hook_resid_mid"]
         sites += [block + name for name in ("mlp.hook_post", "hook_mlp_out", "hook_resid_post")]
-    return [*sites, "ln_final.hook_scale", "ln_final.hook_normalized"]
+    return [*sites, "ln_final.hook_scale", "ln_final.hook_out"]
 
 
 def _residual_sites(layers: int) -> list[str]:

@@ -112,4 +112,4 @@ def _sites(config: TransformerConfig) -> list[str]:
         if config.mlp_ratio is not None:
             sites += [block + name for name in ("hook_resid_mid", "mlp.hook_post", "hook_mlp_out")]
         sites += [block + "hook_resid_post"]
-    return [*sites, "ln_final.hook_scale", "ln_final.hook_normalized"]
+    return [*sites, "ln_final.hook_scale", "ln_final.hook_out"]

@@ -14,7 +14,7 @@ The names are TransformerLens's. With `i` a layer, and only where the architectu
 - `blocks.{i}.hook_attn_out`, `blocks.{i}.hook_mlp_out`: what attention and MLP add, [batch, position, width]
 - `blocks.{i}.mlp.hook_post`: MLP hidden units after the activation (and gate), [batch, position, mlp_width]
 - `ln_final.hook_scale`: what the last normalisation divides by, [batch, position, 1]
-- `ln_final.hook_normalized`: what the unembedding reads, [batch, position, width]
+- `ln_final.hook_out`: what the unembedding reads, [batch, position, width]
 """
 
 import difflib

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jinja2 import TemplateError
-
 from windtunnel.inference.decoder import Codec
 from windtunnel.inference.scoring import encode_pair
 from windtunnel.laboratory.errors import Unsupported, UsageError
@@ -87,7 +85,7 @@ def chat_rows(model: LanguageModel, messages: Sequence[Message], continuation: s
     codec = _codec(model)
     if not isinstance(codec, PretrainedTokenizer) or not codec.tokenizer.chat_template:
         raise Unsupported(f"{model.name} has no chat template, so it is not a chat model; show a plain text instead.")
-    prompt = _render(codec, messages)
+    prompt = codec.render(messages)
     owners = _owners(codec, messages, prompt)
     rendered = _Rendered(codec)
     ids, conditions = rendered.encode(prompt), None
@@ -95,11 +93,6 @@ def chat_rows(model: LanguageModel, messages: Sequence[Message], continuation: s
         before, after = encode_pair(rendered, prompt, continuation)
         ids, conditions = [*before, *after], len(before)
         owners += [NEXT] * len(continuation)
-    if codec.bos is not None and ids[:2] == [codec.bos, codec.bos]:
-        raise UsageError(
-            "The conversation begins with the BOS token that the chat template also writes, so the model would see "
-            "two; remove it from the first message."
-        )
     return _rows(codec, ids, _roles(codec, prompt + (continuation or ""), owners, ids), conditions)
 
 
@@ -174,17 +167,10 @@ class _Rendered:
         return self.codec.pad
 
     def encode(self, text: str) -> list[int]:
-        return list(self.codec.tokenizer.encode(text, add_special_tokens=False))
+        return self.codec.encode_rendered(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         return self.codec.decode(ids)
-
-
-def _render(codec: PretrainedTokenizer, messages: Sequence[Message]) -> str:
-    try:
-        return str(codec.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
-    except TemplateError as error:
-        raise UsageError(f"The chat template refuses this conversation ({error}); change its turns.") from error
 
 
 def _owners(codec: PretrainedTokenizer, messages: Sequence[Message], rendered: str) -> list[str]:
@@ -196,15 +182,13 @@ def _owners(codec: PretrainedTokenizer, messages: Sequence[Message], rendered: s
     for index, message in enumerate(messages):
         changed = [*messages[:index], {**message, "content": word}, *messages[index + 1 :]]
         try:
-            before, *after = _render(codec, changed).split(word)
-        except UsageError:
+            before, after = codec.render(changed).split(word)
+        except (UsageError, ValueError):  # refused, or the word is not there exactly once
             continue
-        end = len(rendered) - len(after[0]) if len(after) == 1 else -1
+        end = len(rendered) - len(after)
         content = rendered[len(before) : end]
-        # A template may trim a content, not change it.
-        if end < len(before) or content not in message["content"]:
-            continue
-        if rendered.startswith(before) and rendered.endswith(after[0]):
+        around = rendered.startswith(before) and rendered.endswith(after) and end >= len(before)
+        if around and content in message["content"]:  # a template may trim a content, not change it
             owners[len(before) : end] = [message["role"]] * len(content)
     return owners
 

@@ -228,7 +228,7 @@ class Transformer(nn.Module):
             changed = visit(taps, "ln_final.hook_scale", scale)
             if changed is not scale:
                 normalised = rescaled(self.final_normalization, normalised, scale, changed)
-        return visit(taps, "ln_final.hook_normalized", normalised)
+        return visit(taps, "ln_final.hook_out", normalised)
 
     def unembed(self, features: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocabulary"]:
         """Logits of normalised residual vectors."""

@@ -57,9 +57,9 @@ def test_folded_normalisation_is_the_real_one_up_to_scale(normalization: str) ->
     with torch.no_grad():
         model.module.final_normalization.weight.copy_(torch.linspace(-1, 2, 8))  # type: ignore[union-attr]
     tokens = torch.arange(12)[None]
-    with torch.no_grad(), model.record("blocks.0.hook_resid_post", "ln_final.hook_normalized") as recorded:
+    with torch.no_grad(), model.record("blocks.0.hook_resid_post", "ln_final.hook_out") as recorded:
         model(tokens)
     linear = recorded["blocks.0.hook_resid_post"] @ normalization_map(model, None)
-    real = recorded["ln_final.hook_normalized"]
+    real = recorded["ln_final.hook_out"]
     scale = (real / linear).mean(dim=-1, keepdim=True)
     torch.testing.assert_close(linear * scale, real, atol=1e-4, rtol=1e-4)

@@ -33,7 +33,7 @@ NEIGHBOURS = ContextWindows((40, 61), (490, 511))
 def analyse_given(config: "Config", run: Run) -> None:
     """Arguments 3, 4 and 6: the heads of the model named by the user, and its formation if it left checkpoints."""
     assert run.model is not None
-    model = load(run.model, device=run.device)
+    model = load(run.model, device=run.device, dtype="float32")
     if run.null:
         forget(model, torch.Generator().manual_seed(run.seed))
     measured_on = given_material(config, model, run)
