@@ -12,7 +12,8 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", ""}
 def pytest_configure(config):
     import torch
 
-    torch.set_num_threads(1)  # the workers of a test run are as many as the cores
+    os.environ["OMP_NUM_THREADS"] = "1"  # the workers of a test run are as many as the cores
+    torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items):

@@ -251,6 +251,19 @@ def _cache(model: LanguageModel, tokens: Tensor, tolerance: float) -> Iterator[_
     yield measured
 
 
+def _asking(model: LanguageModel, tokens: Tensor, tolerance: float) -> Iterator[_Measured]:
+    """Sampling goes through the cache, scoring through shared prefixes and branches; both report the same numbers."""
+    measured = _Measured("what sampling reports is what scoring finds", tolerance)
+    prompts = [row[: 4 + number].tolist() for number, row in enumerate(tokens)]
+    samples = model.generate(prompts, max_new_tokens=4, samples_per_prompt=3, batch_size=4)
+    asked = [prompt for prompt in prompts for _ in range(3)]
+    scores = model.score(asked, [sample.token_ids for sample in samples])
+    for number, (sample, score) in enumerate(zip(samples, scores, strict=True)):
+        found, expected = torch.tensor(sample.token_logprobs), torch.tensor(score.token_logprobs)
+        measured.equal(f"sample {number}", found, expected)
+    yield measured
+
+
 def _original(model: LanguageModel, tokens: Tensor, tolerance: float) -> Iterator[_Measured]:
     """Logits of the library that the checkpoint comes from, through its own plain attention."""
     backend = model.backend
@@ -270,6 +283,7 @@ CHECKS: tuple[Callable[[LanguageModel, Int[Tensor, "row token"], float], Iterato
     _padding,
     _arithmetic,
     _cache,
+    _asking,
     _original,
 )
 
