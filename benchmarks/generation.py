@@ -44,7 +44,7 @@ def main() -> None:
         ours, theirs = small(directory)
         for batch in (1, 16, 64):
             rows.append(report(f"4 layers, equal lengths, batch {batch}", equal(ours, theirs, batch, 64), rounds))
-        rows.append(report("4 layers, mixed lengths, batch 16", mixed(ours, theirs, 64, 192, 32), rounds))
+        rows.append(report("4 layers, mixed lengths, batch 16", mixed(ours, theirs, 128, 192, 32), rounds))
     if options.smollm:
         ours, theirs = smollm()
         rows.append(report("SmolLM2, equal lengths, batch 16", equal(ours, theirs, 16, 32), 1))

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.models.kinds import ORIGINALS, original, tokens
+from tests.models.kinds import LLAMA_LIKE, ORIGINALS, original, tokens
 from tests.models.texts import bpe, truncate
 from windtunnel.laboratory.errors import DataError, Unsupported, UsageError
 from windtunnel.models import loading
@@ -35,6 +36,43 @@ def test_a_dtype_is_chosen_by_name(tmp_path):
     assert load(tmp_path, dtype="bfloat16").module.dtype == torch.bfloat16
     with pytest.raises(UsageError, match="bfloat16"):
         load(tmp_path, dtype="int3")
+
+
+@pytest.mark.parametrize("faster", ["bfloat16", "float32"])
+def test_half_precision_is_kept_on_a_processor_only_where_it_is_faster(tmp_path, monkeypatch, faster):
+    original("llama").to(torch.bfloat16).save_pretrained(tmp_path)
+    original("llama").save_pretrained(tmp_path / "single")
+    monkeypatch.setattr(
+        loading, "fastest", lambda ways: (next(iter(ways)), {way: 1.0 + (way != faster) for way in ways})
+    )
+    model = load(tmp_path)
+    assert str(model.module.dtype) == f"torch.{faster}"
+    assert model.probe.seconds == {"float32": 1.0 + (faster != "float32"), "bfloat16": 1.0 + (faster != "bfloat16")}
+    assert model.probe.chosen.startswith(faster)
+    single = load(tmp_path / "single")
+    assert single.module.dtype == torch.float32
+    assert single.probe.seconds == {}
+
+
+def test_threads_are_as_asked_or_measured_and_settled_by_the_environment(tmp_path, monkeypatch):
+    original("llama").save_pretrained(tmp_path)
+    before = torch.get_num_threads()
+    try:
+        assert load(tmp_path, threads=2).probe.chosen == "float32, 2 threads"
+        assert torch.get_num_threads() == 2
+        assert load(tmp_path, threads="auto").probe.seconds == {}  # OMP_NUM_THREADS is set in the tests
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: range(5), raising=False)
+        probe = load(tmp_path, threads="auto").probe
+        assert list(probe.seconds) == ["1 thread", "2 threads", "4 threads"]
+        fastest = min(probe.seconds.values())
+        assert probe.chosen.split(", ")[1] in probe.seconds
+        assert probe.seconds[probe.chosen.split(", ")[1]] <= fastest / 0.9
+    finally:
+        torch.set_num_threads(before)
+    for wrong in (0, "many"):
+        with pytest.raises(UsageError, match="threads must be"):
+            load(tmp_path, threads=wrong)
 
 
 def test_our_checkpoint_and_the_newest_of_a_run(tmp_path):
@@ -66,6 +104,20 @@ def _truncated_safetensors(directory):
 
 def _no_weights(directory):
     (directory / "model.safetensors").unlink()
+    return directory
+
+
+def _missing_shard(directory):
+    original("llama").save_pretrained(directory, max_shard_size="4KB")
+    (directory / "model.safetensors").unlink(missing_ok=True)
+    shards = sorted(directory.glob("model-*.safetensors"))
+    assert len(shards) > 1
+    shards[1].unlink()
+    return directory
+
+
+def _tokenizer_of_another_model(directory):
+    bpe().save(directory)  # of more tokens than the model has
     return directory
 
 
@@ -116,6 +168,8 @@ def _no_gguf(directory):
     [
         _truncated_safetensors,
         _no_weights,
+        _missing_shard,
+        _tokenizer_of_another_model,
         _missing_weight,
         _other_architecture,
         _other_shape,
@@ -182,9 +236,11 @@ def test_loading_leaves_logging_as_it_was(tmp_path):
 
 
 def test_a_tokenizer_beside_the_weights_is_loaded(tmp_path):
-    original("llama").save_pretrained(tmp_path)
-    bpe().save(tmp_path)
-    assert load(tmp_path).tokenize("the cat") == bpe().encode("the cat")
+    codec = bpe()
+    config = LlamaConfig(**{**LLAMA_LIKE, "vocab_size": codec.vocabulary})
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    codec.save(tmp_path)
+    assert load(tmp_path).tokenize("the cat") == codec.encode("the cat")
 
 
 @pytest.mark.smollm

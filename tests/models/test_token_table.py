@@ -4,8 +4,8 @@ import json
 import sys
 
 import pytest
+from transformers import GPT2Config, GPT2LMHeadModel
 
-from tests.models.kinds import original
 from tests.models.shapes import perturbed
 from tests.models.texts import TEMPLATE, bpe
 from windtunnel.cli import main
@@ -201,8 +201,11 @@ def test_the_command_shows_a_checkpoint_trained_here(tmp_path, capsys, monkeypat
 
 
 def test_the_command_shows_a_conversation(tmp_path, capsys):
-    original("gpt2").save_pretrained(tmp_path / "model")
-    bpe(template=WITH_SYSTEM).save(tmp_path / "model")
+    codec = bpe(template=WITH_SYSTEM)
+    GPT2LMHeadModel(
+        GPT2Config(vocab_size=codec.vocabulary, n_positions=64, n_embd=16, n_layer=1, n_head=4)
+    ).save_pretrained(tmp_path / "model")
+    codec.save(tmp_path / "model")
     conversation = json.dumps([turn("[bold]the cat[/bold]")])
     code, out, _ = call(capsys, tmp_path / "model", conversation, "--chat")
     assert code == 0

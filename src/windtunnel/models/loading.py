@@ -243,7 +243,13 @@ def _from_transformers(where: str, dtype: str, files: set[str] | None = None, **
                 f"{shown} does not fit its own config ({first}); "
                 "its weights are incomplete or of another architecture, so copy the checkpoint again."
             )
-    return LanguageModel(Pretrained(module), tokenizer, where)
+    model = LanguageModel(Pretrained(module), tokenizer, where)
+    if tokenizer is not None and tokenizer.vocabulary > model.shape.vocabulary:
+        raise DataError(
+            f"{shown} has a tokenizer of {tokenizer.vocabulary} tokens and embeddings for {model.shape.vocabulary}: "
+            "it is another model's, so copy the right one beside the weights."
+        )
+    return model
 
 
 @contextmanager
