@@ -13,11 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from windtunnel import scaling
     from windtunnel.laboratory.run import Run
     from windtunnel.models.interface import LanguageModel
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "run"]
+__all__ = ["__version__", "load", "run", "scaling"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the fields that are reached as `wt.FIELD` when they are used."""
+    if name == "scaling":
+        from importlib import import_module
+
+        return import_module("windtunnel.scaling")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load(name: str | Path, **options: Any) -> "LanguageModel":

@@ -1,0 +1,62 @@
+"""The bootstrap of fits: whole runs are drawn with replacement, and all refits are made as one batch."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windtunnel.laboratory.errors import UsageError
+from windtunnel.scaling.laws.interface import Floats
+from windtunnel.scaling.optimization import HuberObjective, minimize
+
+
+def refit(
+    objective: HuberObjective,
+    best: Floats,
+    member: NDArray[np.intp],
+    weights: Floats,
+    count: int,
+    seed: int,
+    tolerance: float,
+) -> Floats:
+    """Parameters of refits to resampled runs [count, parameters].
+
+    Args:
+        objective: Of all rows.
+        best: Free coordinates of the fit to all rows [parameters], where each refit begins.
+        member: The run of each row, from 0.
+        weights: Of each row.
+        count: How many refits.
+        seed: Of the resampling.
+        tolerance: As of the fit.
+
+    Raises:
+        UsageError: There are fewer than two runs, or fewer than one refit.
+    """
+    runs = int(member.max()) + 1
+    if runs < 2 or count < 1:
+        raise UsageError(f"A bootstrap resamples at least 2 runs at least once, not {runs} runs {count} times.")
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(runs, np.full(runs, 1 / runs), size=count)[:, member] * weights
+    resampled = objective.reweighted(drawn)
+    found = minimize(resampled, np.repeat(best[None], count, axis=0), tolerance=tolerance)
+    return resampled.to_parameters(found.points)
+
+
+def widening(runs: int, parameters: int, level: float) -> float:
+    """How much wider than the replicates' spread an interval must be for few runs.
+
+    Resampling n runs of which p are spent on parameters shrinks the spread by about √((n − p) / n), and normal
+    quantiles should be Student's (Hesterberg, 2015, "What teachers should know about the bootstrap").
+    """
+    from scipy.stats import norm, t
+
+    free = max(runs - parameters, 1)
+    return float((runs / free) ** 0.5 * t.ppf(0.5 + level / 2, free) / norm.ppf(0.5 + level / 2))
+
+
+def percentile_interval(drawn: Floats, level: float, inflation: float = 1.0) -> tuple[Floats, Floats]:
+    """Percentile interval of replicates [count, ...], at a level raised so that it is `inflation` times as wide."""
+    from scipy.stats import norm
+
+    tail = float(norm.sf(norm.ppf(0.5 + level / 2) * inflation))
+    low, high = np.nanquantile(drawn, [tail, 1 - tail], axis=0)
+    return (float(low), float(high)) if np.ndim(low) == 0 else (low, high)  # type: ignore[return-value]
