@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 import time
 
@@ -12,7 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from windtunnel.inference.remote import KEY_VARIABLE, Budget, Client
-from windtunnel.laboratory.errors import UsageError, WindtunnelError
+from windtunnel.laboratory.errors import DataError, UsageError, WindtunnelError
 
 
 class Stub:
@@ -169,6 +171,31 @@ def test_the_cache_survives_a_torn_line_and_tells_where_answers_come_from(stub, 
     assert len(cache.read_text().splitlines()) == 3
 
 
+def test_a_killed_run_pays_again_only_for_what_was_under_way(stub, tmp_path):
+    stub.pause = 0.02
+    cache = tmp_path / "calls.jsonl"
+    script = (
+        "import pathlib, sys; from windtunnel.inference.remote import Client\n"
+        "asked = [{'prompt': str(number)} for number in range(300)]\n"
+        "Client(sys.argv[1], cache=pathlib.Path(sys.argv[2]), concurrency=4).ask('/completions', asked, str)"
+    )
+    running = subprocess.Popen([sys.executable, "-c", script, stub.url, str(cache)])
+    deadline = time.monotonic() + 30
+    while (not cache.exists() or cache.read_bytes().count(b"\n") < 20) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    running.kill()
+    running.wait()
+    time.sleep(0.1)  # what it had sent arrives
+    kept = cache.read_bytes().count(b"\n")
+    assert 20 <= kept < 300
+    paid = len(stub.asked)
+    stub.pause = 0.0
+    prompts = [str(number) for number in range(300)]
+    assert ask(client(stub, cache=cache), *prompts) == [f"re {prompt}" for prompt in prompts]
+    assert len(stub.asked) - paid == 300 - kept
+    assert paid - kept <= 4
+
+
 def test_budgets_stop_and_keep_what_is_finished(stub, tmp_path):
     cache = tmp_path / "calls.jsonl"
     with pytest.raises(WindtunnelError, match="budget of 2 requests"):
@@ -191,6 +218,60 @@ def test_the_key_is_sent_and_never_written(stub, tmp_path, monkeypatch):
     ask(subject, "b")
     assert stub.headers[0]["authorization"] == "Bearer sk-very-secret"
     assert "secret" not in str(caught.value) + repr(subject) + cache.read_text()
+
+
+@pytest.mark.parametrize("code", [200, 401, 500])
+def test_a_key_that_the_server_quotes_is_struck_out(stub, tmp_path, monkeypatch, caplog, code):
+    monkeypatch.setenv(KEY_VARIABLE, "sk-very-secret")
+    caplog.set_level("DEBUG")
+    quoting = '{"error": {"message": "sk-very-secret is no key"}, "choices": [{"text": "sk-very-secret"}]}'
+    stub.line = [status(code, text=quoting)] * 3
+    cache = tmp_path / "calls.jsonl"
+    said = ""
+    try:
+        ask(client(stub, cache=cache), "a")
+        said = cache.read_text()
+    except WindtunnelError as error:
+        said = str(error)
+    assert f"[{KEY_VARIABLE}]" in said
+    assert "secret" not in said + caplog.text
+
+
+@pytest.mark.parametrize("key", ["sk-very\nsecret", "sk very secret", "sk-vérysecret"])
+def test_a_key_that_cannot_be_sent_is_not_quoted_either(stub, monkeypatch, key):
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    with pytest.raises(UsageError, match=f"{KEY_VARIABLE} holds a character") as caught:
+        ask(client(stub), "a")
+    assert "secret" not in str(caught.value)
+    monkeypatch.setenv(KEY_VARIABLE, "sk-good\n")  # as `cat` leaves it
+    ask(client(stub), "a")
+    assert stub.headers[-1]["authorization"] == "Bearer sk-good"
+
+
+def test_a_cache_that_is_none_is_named_and_a_reply_read_otherwise_is_asked_for_anew(stub, tmp_path):
+    with pytest.raises(UsageError, match="is a directory"):
+        client(stub, cache=tmp_path)
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"step": 1}\n')
+    with pytest.raises(DataError, match="no file of finished calls"):
+        client(stub, cache=other)
+    with pytest.raises(UsageError, match="concurrency must be at least 1"):
+        client(stub, concurrency=0)
+    cache = tmp_path / "calls.jsonl"
+    ask(client(stub, cache=cache), "a")
+    subject = client(stub, cache=cache)
+    with pytest.raises(WindtunnelError, match="known form"):
+        subject.ask("/completions", [{"prompt": "a"}], lambda reply: float(text(reply)))
+    assert len(stub.asked) == 1 + 3
+    assert ask(subject, "a") == ["re a"]
+    assert len(stub.asked) == 4
+
+
+def test_hundreds_under_way_take_a_connection_each(stub):
+    stub.pause = 0.3
+    prompts = [str(number) for number in range(150)]
+    assert ask(client(stub, concurrency=150, timeout=20), *prompts) == [f"re {prompt}" for prompt in prompts]
+    assert stub.most_under_way > 100
 
 
 def test_it_works_where_an_event_loop_runs_already(stub):

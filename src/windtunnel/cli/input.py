@@ -22,6 +22,13 @@ Cache = Annotated[
 MaxRequests = Annotated[int | None, typer.Option(min=1, help="Of a server: most requests sent, tries counted.")]
 MaxTokensTotal = Annotated[int | None, typer.Option(min=1, help="Of a server: most tokens read and written in all.")]
 
+TopLogprobs = Annotated[
+    int | None, typer.Option(min=0, help="Of a server: the most probable tokens at each place, for --json.")
+]
+NoLogprobs = Annotated[
+    bool, typer.Option("--no-logprobs", help="Of a server: ask for no log-probabilities, where it refuses to give any.")
+]
+
 
 def open_model(
     name: str,
@@ -52,6 +59,24 @@ def open_model(
     model = load(name, device=device, threads="auto")
     print(f"{name}: {model.probe}", file=sys.stderr)
     return model
+
+
+def read_logprobs(model: str, top: int | None, none: bool, as_json: bool) -> dict[str, Any]:
+    """What `Endpoint.generate` is told about log-probabilities; nothing, where nothing is asked.
+
+    Raises:
+        UsageError: The options contradict each other, show nothing, or the model runs here.
+    """
+    if top is None and not none:
+        return {}
+    if top is not None and none:
+        raise UsageError("--top-logprobs and --no-logprobs contradict each other; give one of them.")
+    option = "--no-logprobs" if none else "--top-logprobs"
+    if not model.startswith("openai:"):
+        raise UsageError(f"{option} is for a server's model, openai:MODEL@URL; {model} runs here, so leave it out.")
+    if top is not None and not as_json:
+        raise UsageError("--top-logprobs shows nothing without --json; add it.")
+    return {"top_logprobs": top}
 
 
 def read_text(text: str | None, file: Path | None) -> str:

@@ -13,7 +13,10 @@ from windtunnel.cli.input import (
     MaxRequests,
     MaxTokensTotal,
     ModelName,
+    NoLogprobs,
+    TopLogprobs,
     open_model,
+    read_logprobs,
     read_prompts,
     read_records,
     read_text,
@@ -77,6 +80,8 @@ def generate_text(
     seed: Annotated[int, typer.Option(help="Row i's seed is derived from it.")] = 0,
     chat: Annotated[bool, typer.Option("--chat", help="Each prompt is a user's turn, by the chat template.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows sampled together.")] = 16,
+    top_logprobs: TopLogprobs = None,
+    no_logprobs: NoLogprobs = False,
     device: Device = "cpu",
     cache: Cache = None,
     max_requests: MaxRequests = None,
@@ -85,7 +90,6 @@ def generate_text(
 ) -> None:
     """Sample continuations of each prompt."""
     texts = read_prompts(prompts or [], file)
-    subject = open_model(model, device, cache=cache, max_requests=max_requests, max_tokens_total=max_tokens_total)
     options: dict[str, Any] = {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
@@ -96,7 +100,9 @@ def generate_text(
         "samples_per_prompt": samples,
         "seed": seed,
         "batch_size": batch_size,
+        **read_logprobs(model, top_logprobs, no_logprobs, as_json),
     }
+    subject = open_model(model, device, cache=cache, max_requests=max_requests, max_tokens_total=max_tokens_total)
     if chat:
         found = subject.chats([[{"role": "user", "content": text}] for text in texts], **options)
     else:

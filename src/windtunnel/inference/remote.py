@@ -2,16 +2,19 @@
 
 Finished calls are kept in a file as they come in, one line each, with the request that led to them. A run that was
 killed, or in which some calls failed, asks only for what is missing when it is run again; a failure is never kept.
-The key comes from the environment, is sent to the server and goes nowhere else.
+The key comes from the environment, is sent to the server and goes nowhere else: where a server's answer or an error
+quotes it, it is struck out.
 """
 
 import asyncio
+import functools
 import hashlib
 import json
 import os
+import ssl
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +22,7 @@ from typing import Any, TypeVar
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from windtunnel.laboratory.errors import UsageError, WindtunnelError
+from windtunnel.laboratory.errors import DataError, UsageError, WindtunnelError
 from windtunnel.laboratory.files import append_line, read_lines
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -78,12 +81,17 @@ class Client:
 
     Attributes:
         url: Base URL, as in `http://127.0.0.1:8000/v1`.
-        cache: File of finished calls; None keeps none.
+        cache: File of finished calls; None keeps none. It is on disk in so far as the system's own buffers are: a
+            process that is killed loses nothing of it.
         concurrency: Requests under way at once.
         timeout: Seconds a try may take in all, however slowly it drips.
         attempts: Tries of a request before it counts as failed.
         budget: What may be spent.
         first_wait: Seconds of the first wait between tries, doubled each time and drawn at random below that.
+
+    Raises:
+        UsageError: The URL is none, a number is out of range, or the cache is a directory.
+        DataError: The cache holds something else than finished calls.
     """
 
     url: str
@@ -97,10 +105,18 @@ class Client:
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
             raise UsageError(f"{self.url!r} is no URL of a server; write it like http://127.0.0.1:8000/v1.")
+        for name in ("concurrency", "attempts"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}.")
         self.url = self.url.rstrip("/")
         self._known: dict[str, Any] = {}
-        if self.cache is not None and self.cache.exists():
-            self._known = {row["key"]: row["reply"] for row in read_lines(self.cache)}
+        if self.cache is not None and self.cache.is_dir():
+            raise UsageError(f"{self.cache} is a directory; name the file in it that keeps finished calls.")
+        if self.cache is not None:
+            try:
+                self._known = {row["key"]: row["reply"] for row in read_lines(self.cache)}
+            except (LookupError, TypeError) as error:
+                raise DataError(f"{self.cache} is no file of finished calls; name another one.") from error
 
     def ask(self, path: str, requests: Sequence[dict[str, Any]], check: Callable[[Any], Value]) -> list[Value]:
         """Send requests and return what `check` makes of each reply, in their order.
@@ -118,7 +134,9 @@ class Client:
         outcomes = _run(self._ask_all(path, requests, check))
         failures = [outcome for outcome in outcomes if isinstance(outcome, WindtunnelError)]
         if failures:
-            kept = " Finished ones are kept: run again to ask for the rest." if self.cache is not None else ""
+            kept = " Finished ones are kept: run again to ask for the rest."
+            if self.cache is None:
+                kept = " Finished ones are lost when this process ends: name a cache to keep them."
             raise WindtunnelError(
                 f"{len(failures)} of {len(requests)} requests failed, the first so: {failures[0]}{kept}"
             )
@@ -127,30 +145,35 @@ class Client:
     async def _ask_all(
         self, path: str, requests: Sequence[dict[str, Any]], check: Callable[[Any], Value]
     ) -> list[Value | WindtunnelError]:
-        limits = httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency)
-        key = os.environ.get(KEY_VARIABLE)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        turn = asyncio.Semaphore(self.concurrency)
-        seen: dict[str, int] = {}
+        outcomes: list[Any] = [None] * len(requests)
+        missing: list[tuple[int, str]] = []
+        for place, name in enumerate(_names(self.url, path, requests)):
+            try:
+                outcomes[place] = check(self._known[name])
+            except (LookupError, TypeError, ValueError):  # not kept, or kept by someone who reads replies otherwise
+                missing.append((place, name))
+        if not missing:
+            return outcomes
+        key = _key()
+        waiting = iter(missing)
 
-        async with httpx.AsyncClient(headers=headers, limits=limits, timeout=self.timeout) as http:
-
-            async def one(request: dict[str, Any], repeat: int) -> Value | WindtunnelError:
-                name = _fingerprint(self.url, path, request, repeat)
-                if name in self._known:
-                    return check(self._known[name])
-                async with turn:
+        async def lane() -> None:
+            # One connection each: a pool of httpx looks at all of its connections at every request, so that one pool
+            # of 200 takes ten times as long over a request as 200 pools of one.
+            async with httpx.AsyncClient(
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                limits=httpx.Limits(max_connections=1),
+                timeout=self.timeout,
+                verify=_certificates(),
+            ) as http:
+                for place, name in waiting:
                     try:
-                        return await self._ask_one(http, path, request, name, check)
+                        outcomes[place] = await self._ask_one(http, path, requests[place], name, check)
                     except WindtunnelError as error:
-                        return error
+                        outcomes[place] = error
 
-            tasks = []
-            for request in requests:
-                body = json.dumps(request, sort_keys=True)
-                seen[body] = seen.get(body, -1) + 1
-                tasks.append(one(request, seen[body]))
-            return list(await asyncio.gather(*tasks))
+        await asyncio.gather(*(lane() for _ in range(min(self.concurrency, len(missing)))))
+        return outcomes
 
     async def _ask_one(
         self, http: httpx.AsyncClient, path: str, request: dict[str, Any], name: str, check: Callable[[Any], Value]
@@ -212,12 +235,36 @@ class Client:
         if self.cache is not None:
             row = {"key": name, "url": self.url, "path": path, "request": request, "reply": reply}
             row |= {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seconds": round(seconds, 4)}
-            append_line(self.cache, json.dumps(row, ensure_ascii=False))
+            append_line(self.cache, _without_key(json.dumps(row, ensure_ascii=False)))
 
 
-def _fingerprint(url: str, path: str, request: dict[str, Any], repeat: int) -> str:
-    text = json.dumps([url, path, request, repeat], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _names(url: str, path: str, requests: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """A fingerprint of each request, of its server and of how often it came before."""
+    start = json.dumps([url, path])[:-1]
+    seen: dict[str, int] = {}
+    for request in requests:
+        body = json.dumps(request, sort_keys=True)
+        seen[body] = seen.get(body, -1) + 1
+        yield hashlib.sha256(f"{start}, {body}, {seen[body]}]".encode()).hexdigest()
+
+
+def _key() -> str:
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not all("!" <= letter <= "~" for letter in key):
+        raise UsageError(f"{KEY_VARIABLE} holds a character that no key has, as a space or a line break; set it again.")
+    return key
+
+
+def _without_key(text: str) -> str:
+    """A text from elsewhere with the key struck out."""
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    return text.replace(key, f"[{KEY_VARIABLE}]") if key else text
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """The certificates that are trusted, read once: that takes as long as several requests."""
+    return httpx.create_ssl_context()
 
 
 def _said(response: httpx.Response) -> str:
@@ -228,7 +275,7 @@ def _said(response: httpx.Response) -> str:
         text = str(error.get("message", error) if isinstance(error, dict) else error)
     except ValueError:
         text = response.text
-    return " ".join(text.split())[:200] or "no reason given"
+    return _without_key(" ".join(text.split()))[:200] or "no reason given"
 
 
 def _retry_after(response: httpx.Response) -> float:
