@@ -2,8 +2,9 @@
 
 Small random GPT-2, GPT-NeoX, Llama and Qwen 2 models and SmolLM2-135M. A copy of each becomes a `TransformerBridge` of
 TransformerLens 4, with weights as they are (nothing folded, nothing centred); both are given the same token ids. Sites
-have the same names in both. Masked scores, minus infinity in ours, are compared as such. A difference is the largest at a site, in float32, relative to the largest value
-there (some models' residual streams hold very large ones); `abs` is the largest as it is.
+have the same names in both. Masked scores, minus infinity in ours, are compared as such. A difference is the largest at
+a site, in float32, relative to the largest value there (some models' residual streams hold very large ones); `abs` is
+the largest as it is.
 
 Time is the process's CPU time of a forward pass that keeps `hook_resid_post` of every layer, both in turns on one
 thread, the best of the rounds.
