@@ -10,8 +10,6 @@ from windtunnel.training.objectives import next_token
 CONFIG = TrainingConfig(
     steps=60, batch_size=4, learning_rate=1e-2, schedule="constant", warmup_steps=2, precision="fp32"
 )
-    steps=60, batch_size=4, learning_rate=1e-2, schedule="constant", warmup_steps=2, precision="fp32"
-)
 
 
 def scripted(losses):
