@@ -134,7 +134,9 @@ def isoflop_parabolas(
     return IsoFlop(minima, float(exponent), float(np.exp(intercept)), [*left_out, *_edge_warnings(minima, used)])
 
 
-def variable_projection(parameters: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Chinchilla:
+def variable_projection(
+    parameters: ArrayLike, tokens: ArrayLike, loss: ArrayLike, *, near: Chinchilla | None = None
+) -> Chinchilla:
     """The surface L = E + A / N^α + B / D^β by searching (α, β) only (Czech et al., 2026, "VPNLS").
 
     E, A and B are non-negative and follow by linear least squares of the relative residuals at each pair of
@@ -144,6 +146,7 @@ def variable_projection(parameters: ArrayLike, tokens: ArrayLike, loss: ArrayLik
         parameters: Of each run.
         tokens: Trained on.
         loss: At the end, nats per token.
+        near: Begin at this law's exponents, as refits of a bootstrap do, instead of at the best of a grid.
 
     Raises:
         DataError: Fewer than six runs, or fewer than three sizes or amounts of tokens.
@@ -163,8 +166,11 @@ def variable_projection(parameters: ArrayLike, tokens: ArrayLike, loss: ArrayLik
         coefficients = nnls(columns, np.ones_like(losses))[0]
         return coefficients, columns @ coefficients - 1
 
-    grid = [np.array([a, b]) for a in np.geomspace(0.03, 1.5, 12) for b in np.geomspace(0.03, 1.5, 12)]
-    starts = sorted(grid, key=lambda point: float((project(point)[1] ** 2).sum()))[:4]
+    if near is not None:
+        starts = [np.array([near.alpha, near.beta])]
+    else:
+        grid = [np.array([a, b]) for a in np.geomspace(0.03, 1.5, 12) for b in np.geomspace(0.03, 1.5, 12)]
+        starts = sorted(grid, key=lambda point: float((project(point)[1] ** 2).sum()))[:4]
     found = [
         least_squares(
             lambda point: project(point)[1], start, bounds=(1e-3, 4.0), x_scale=0.1, ftol=1e-15, xtol=1e-15, gtol=1e-15
