@@ -9,7 +9,7 @@ Porian et al., 2024; arXiv:2406.19146).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,9 +23,6 @@ from windtunnel.scaling.laws.interface import Floats
 from windtunnel.scaling.resampling import percentile_interval, widening
 from windtunnel.statistics.estimates import Estimate
 from windtunnel.statistics.intervals import numbered
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 APPROACHES = ("envelope", "parabola", "projection", "parametric")
 """Approaches 1, 2 and 3 of Hoffmann et al., with the surface by variable projection before the third."""
@@ -336,67 +333,3 @@ def _estimate(
         ]
     low, high = percentile_interval(np.array(drawn), level, inflation)
     return Estimate(value, float(low), float(high), level), []
-
-
-def figure(found: list[Allocation]) -> "Figure":
-    """Best size over budget in each count, and every exponent with its interval.
-
-    Args:
-        found: From `compare`.
-    """
-    from windtunnel.laboratory import plots
-
-    names = list(dict.fromkeys(item.count for item in found))
-    ink = dict(zip(APPROACHES, plots.PALETTE, strict=False))
-    made, axes = plots.figure(width=3.1 * len(names) + 3.4, height=3.8, columns=len(names) + 1)
-    for panel, name in zip(axes, names, strict=False):
-        for item in found:
-            if item.count != name or not len(item.flops):
-                continue
-            line, marker = ("-", "") if item.approach in ("projection", "parametric") else ("none", "o")
-            panel.plot(item.flops, item.parameters, line, marker=marker, ms=4, mfc="none", color=ink[item.approach])
-            if marker:
-                inner = item.reliable
-                panel.plot(item.flops[inner], item.parameters[inner], marker, ms=4, color=ink[item.approach])
-        panel.set(xscale="log", yscale="log", title=name, xlabel="training FLOPs", ylabel="best number of parameters")
-    last = axes[-1]
-    for place, name in enumerate(names):
-        for offset, approach in enumerate(APPROACHES):
-            for item in found:
-                if (item.count, item.approach) != (name, approach) or item.exponent is None:
-                    continue
-                height = -place - 0.18 * (offset - 1.5)
-                low, high = item.exponent.interval
-                if np.isfinite(low) and np.isfinite(high):
-                    last.plot([low, high], [height] * 2, color=ink[approach])
-                last.plot(item.exponent.value, height, "o", ms=4.5, color=ink[approach])
-    last.axvline(0.5, color=plots.MUTED, linewidth=0.8, linestyle=":")
-    last.axvline(0.73, color=plots.MUTED, linewidth=0.8, linestyle="--")
-    last.set_yticks([-place for place in range(len(names))], [name.replace(", ", ",\n") for name in names])
-    last.set_title("exponent (dotted 0.50, dashed 0.73)")
-    last.set_xlabel("a of parameters ∝ FLOPs$^a$")
-    handles = [last.plot([], [], "o", color=ink[approach], label=approach)[0] for approach in APPROACHES]
-    made.legend(handles=handles, loc="outside upper center", ncols=len(APPROACHES))
-    return made
-
-
-def table(found: list[Allocation]) -> list[dict[str, Any]]:
-    """One row per count and approach, ready for JSON."""
-    return [
-        {
-            "count": item.count,
-            "approach": item.approach,
-            "exponent": None if item.exponent is None else item.exponent.value,
-            "interval": None
-            if item.exponent is None or not np.isfinite(item.exponent.interval).all()
-            else list(item.exponent.interval),
-            "optima": [
-                {"flops": float(c), "parameters": float(n), "reliable": bool(r)}
-                for c, n, r in zip(item.flops, item.parameters, item.reliable, strict=True)
-            ]
-            if item.approach != "envelope"
-            else [],
-            "warnings": item.warnings,
-        }
-        for item in found
-    ]
