@@ -73,7 +73,7 @@ def exponents(found: list[Allocation]) -> "Figure":
         axes.axvline(value, color=plots.MUTED, linewidth=0.8, linestyle=style)
     axes.set_yticks([-place for place in range(len(names))], names)
     axes.set_ylim(-len(names) + 0.4, 0.6)
-    axes.set_xlabel("exponent of the best size over FLOPs (dotted: Hoffmann et al., dashed: Kaplan et al.)")
+    axes.set_xlabel("exponent of the best size over FLOPs (dotted: 0.50, dashed: 0.73)")
     _legend(figure, axes)
     return figure
 
