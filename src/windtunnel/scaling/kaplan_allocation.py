@@ -73,6 +73,30 @@ class Allocation:
         )
 
 
+CAVEAT = (
+    "Kaplan et al.'s allocation gives far too little data: no irreducible loss, no unembedding in the FLOPs, one long "
+    "warm-up for all sizes (Hoffmann et al., 2022; Porian et al., 2024). Plan with besiroglu-2024 or your own fit."
+)
+
+
+def published_plan(minimum_flops: float) -> dict[str, Any]:
+    """What the paper itself would advise for a budget C_min, ready for JSON; half of what a run at B_crit costs."""
+    run = PUBLISHED.run(minimum_flops)
+    return {
+        "flops": float(run.minimum_flops),
+        "law": {"name": "kaplan-2020", "source": "Kaplan et al. (2020; arXiv:2001.08361), Table 6"},
+        "counts": "non-embedding",
+        "parameters": float(run.parameters),
+        "loss": float(run.loss),
+        "critical_batch": float(run.critical_batch),
+        "minimum_steps": float(run.minimum_steps),
+        "minimum_tokens": float(run.minimum_tokens),
+        "tokens": float(PUBLISHED.tokens.predict(x=minimum_flops)),
+        "learning_rate": float(published_learning_rate(run.parameters)) if run.parameters <= 1e10 else None,
+        "warnings": [CAVEAT],
+    }
+
+
 def _of_pf_days(k: float, gamma: float) -> Growth:
     return Growth(k * PF_DAY**-gamma, gamma)
 
