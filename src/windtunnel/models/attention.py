@@ -93,15 +93,15 @@ class Attention(nn.Module):
             mixed = mixed + functional.pad(shift, (0, self.key_width))
         heads = mixed.view(batch, length, self.heads + 2 * self.grouped_heads, self.head_width)
         query_key, value = heads.split((self.heads + self.grouped_heads, self.grouped_heads), dim=2)
-        prefix = f"blocks.{self.layer}.attn." if taps else ""
-        if taps or self.smear is not None:
+        prefix = f"blocks.{self.layer}.attn."
+        projected = taps.keys() & {prefix + name for name in ("hook_q", "hook_k", "hook_v")} if taps else ()
+        if projected or self.smear is not None:
             query, key = query_key.split((self.heads, self.grouped_heads), dim=2)
             if self.smear is not None:
                 key = self._smeared(key, self.smear, shared, cache)
-            if taps:
-                query = visit(taps, prefix + "hook_q", query)
-                key = visit(taps, prefix + "hook_k", key)
-                value = visit(taps, prefix + "hook_v", value)
+            query = visit(taps, prefix + "hook_q", query)
+            key = visit(taps, prefix + "hook_k", key)
+            value = visit(taps, prefix + "hook_v", value)
             query_key = torch.cat((query, key), dim=2)
         if shared.rotation is not None:
             query_key = rotate(query_key, shared.rotation)
