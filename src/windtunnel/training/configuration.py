@@ -17,6 +17,7 @@ class TrainingConfig(BaseModel):
     accumulation: int = Field(1, ge=1, description="micro-batches that one step's rows are computed in")
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     schedule: Schedule = Field("cosine", description="shape of the learning rate after warm-up")
+    schedule_steps: int | None = Field(None, ge=1, description="steps the schedule is laid out for; None: all steps")
     warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up")
     final_fraction: float = Field(0.1, ge=0, le=1, description="share of the peak learning rate left at the end")
     optimizer: Literal["adamw", "muon"] = Field("adamw", description="muon: hidden matrices by Muon, the rest AdamW")

@@ -63,6 +63,7 @@ def train(
     device: str = "cpu",
     distribute: Literal["none", "ddp", "fsdp"] = "none",
     tokenizer: Savable | None = None,
+    begin: Path | None = None,
 ) -> TrainingResult:
     """Train a model.
 
@@ -81,6 +82,8 @@ def train(
         device: Torch device.
         distribute: Under `torchrun`: `ddp` copies the model to every process, `fsdp` shards it.
         tokenizer: Saved in every checkpoint, so that what is loaded from there can read text.
+        begin: A checkpoint of another training of the same model, whose weights, optimizer and step this one goes on
+            from: a cooldown from the trunk of a `wsd` schedule. What lies in `run` already goes before it.
 
     Raises:
         WindtunnelError: The loss or its gradient is not finite; the last good checkpoint is kept.
@@ -95,7 +98,7 @@ def train(
     trained.train()
     precision = _precision(trained, objective, source, config, device, keeper)
     autocast = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16")
-    step = keeper.resume(precision)
+    step = keeper.resume(precision, begin)
     forward: nn.Module = torch.compile(trained) if config.compile else trained  # type: ignore[assignment]
     synchronous = torch.device(device).type == "cpu"
     loss_since, count_since, norm = torch.zeros((), device=device), torch.zeros((), device=device), torch.zeros(())
@@ -187,13 +190,17 @@ class Keeper:
         found = [] if self.folder is None else checkpoints.resumable(self.folder)
         return checkpoints.facts_of(found[-1]).get("precision") if found else None
 
-    def resume(self, precision: Precision) -> int:
-        """Continue from the newest checkpoint, if there is one; returns the steps already taken."""
+    def resume(self, precision: Precision, begin: Path | None = None) -> int:
+        """Continue from the newest checkpoint, else from `begin`, if there is one; returns the steps already taken."""
         self.facts["precision"] = precision
+        found = [] if self.folder is None else checkpoints.resumable(self.folder)
+        step = 0
+        if found:
+            step = checkpoints.restore(found[-1], self.model, self.opts, self.facts)
+        elif begin is not None:
+            step = checkpoints.restore(begin, self.model, self.opts, {})
         if self.run is None or self.folder is None:
-            return 0
-        found = checkpoints.resumable(self.folder)
-        step = checkpoints.restore(found[-1], self.model, self.opts, self.facts) if found else 0
+            return step
         if self.main:
             self.run.rewind(step)
         self.losses.extend((row["step"], row["loss"]) for row in self.run.metrics)
@@ -262,7 +269,7 @@ def _multiplier(config: TrainingConfig, step: int) -> float:
     return multiplier(
         config.schedule,
         step,
-        steps=config.steps,
+        steps=config.schedule_steps or config.steps,
         warmup_steps=config.warmup_steps,
         final_fraction=config.final_fraction,
     )
