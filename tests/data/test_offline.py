@@ -58,6 +58,18 @@ def test_what_is_shared_comes_once_and_rather_in_test(root):
     assert len(train) + len(test) == 60
 
 
+def test_other_code_is_neither_python_nor_generated(root):
+    for number in range(60):
+        (root / f"package{number}" / "module.c").write_text(f"int f{number}(int x) {{ return x; }}\n" * 10)
+    (root / "package1" / "copy.h").write_text((root / "package1" / "module.c").read_text())
+    (root / "package1" / "short.js").write_text("f();")
+    (root / "package1" / "minified.js").write_text("f();" * 1_000)
+    train, test = both("code", root)
+    assert len(train) + len(test) == 60
+    assert len(test) > 0
+    assert all(text.startswith("int f") for text in (*train, *test))
+
+
 def test_the_order_is_fixed(root):
     assert both("english", root) == both("english", root)
     assert both("python", root) == both("python", root)

@@ -22,7 +22,7 @@ TABLES = (".parquet",)
 SUFFIXES = (*TEXT, *LINES, *TABLES, *(f"{suffix}.gz" for suffix in (*TEXT, *LINES)))
 """File names that are read; a directory's other files are passed over."""
 
-OFFLINE: dict[str, Language] = {"offline-english": "english", "offline-python": "python"}
+OFFLINE: dict[str, Language] = {"offline-english": "english", "offline-python": "python", "offline-code": "code"}
 """Names of the offline corpora."""
 
 LONGEST = 16 * 2**20
@@ -37,9 +37,9 @@ def documents(corpus: str | Path, *, field: str = "text", split: str = "train") 
 
     Args:
         corpus: A file (`.txt`, `.md`, `.py`: one document; `.jsonl`, `.ndjson`: one per line; those gzipped;
-            `.parquet`: one per row), a directory of such files, read in the order of their paths; `offline-english` or
-            `offline-python` (see `data.offline`); or the name of a data set on the Hugging Face hub, as in
-            `owner/name`.
+            `.parquet`: one per row), a directory of such files, read in the order of their paths; `offline-english`,
+            `offline-python` or `offline-code` (see `data.offline`); or the name of a data set on the Hugging Face hub,
+            as in `owner/name`.
         field: Which field or column of `.jsonl`, `.parquet` and hub data sets holds the text.
         split: Which split of an offline corpus or a hub data set.
 
