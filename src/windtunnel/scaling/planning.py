@@ -146,7 +146,8 @@ class Plan:
         tokens_per_parameter: Their ratio.
         loss: Expected, nats per token of the law's tokenizer.
         exponent: a of parameters ∝ FLOPs^a.
-        rules: Batch, steps and learning rate, the chosen rule first; intervals come from size and tokens alone.
+        rules: Batch, steps and learning rate, the chosen rule first. Intervals come from size and tokens alone,
+            as the rules are published without any.
         other_sizes: The table of suboptimal sizes.
         more_budget: What more would buy.
         served: The inference-aware plans, if inference tokens were given.
@@ -289,11 +290,17 @@ def _rule(name: str, budget: float, n: float, d: float, estimate: Callable[[Call
         best = law.optimum(budget)
         return wanted.predict(parameters=best.parameters, tokens=best.tokens)
 
+    def uncertain(function: Callable[[Any], Any]) -> Estimate:
+        found = estimate(function)
+        if found.high - found.low > 1e-9 * found.value:
+            return found
+        return Estimate(found.value, -np.inf, np.inf, found.level)  # a rule of FLOPs alone learns nothing from refits
+
     return Rule(
         name,
-        estimate(lambda law: of(law, batch.law)),
-        estimate(lambda law: law.optimum(budget).tokens / of(law, batch.law)),
-        estimate(lambda law: of(law, rate.law)),
+        uncertain(lambda law: of(law, batch.law)),
+        uncertain(lambda law: law.optimum(budget).tokens / of(law, batch.law)),
+        uncertain(lambda law: of(law, rate.law)),
         [*batch.extrapolations(parameters=n, tokens=d), *rate.extrapolations(parameters=n, tokens=d)],
     )
 
