@@ -7,9 +7,9 @@ package's name), and what train shares with test is left out of train, so that n
 whenever the same packages are installed. With the pinned packages of this repository they are 27 MB and 3 MB of English
 (train and test) and 308 MB and 30 MB of Python; all of English takes one core two minutes to find, and comes as a
 stream. `offline-code` is code that is not Python (39 MB and 1 MB): C, C++ and CUDA (most of it the headers of torch),
-JavaScript, CSS, HTML, Fortran, shell, YAML; a file occurs once, and files of very long lines, which are generated, are passed over.
-If `WINDTUNNEL_DATA` names a directory with a folder `novels` of gzipped text files, English begins with them,
-divided by file.
+JavaScript, CSS, HTML, Fortran, shell, YAML; a file occurs once, and files of very long lines, which are generated, are
+passed over. If `WINDTUNNEL_DATA` names a directory with a folder `novels` of gzipped text files, English begins with
+them, divided by file.
 """
 
 import ast
