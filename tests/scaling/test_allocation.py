@@ -1,6 +1,9 @@
 """The three approaches side by side, and what counting does to them, on planted laws."""
 
+import csv
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,6 +137,23 @@ def test_a_comparison_as_a_table_and_as_figures():
     assert len(table[1]["optima"]) == 6
     assert len(sizes(found).axes) == 2
     assert len(exponents(found).axes) == 1
+
+
+@pytest.mark.data
+def test_the_public_chinchilla_points_give_all_three_published_exponents():
+    path = os.environ.get("WINDTUNNEL_DATA")
+    if not path or not (Path(path) / "chinchilla-points.csv").exists():
+        pytest.skip("needs chinchilla-points.csv in WINDTUNNEL_DATA")
+    points = list(csv.DictReader((Path(path) / "chinchilla-points.csv").open()))
+    n, c, loss = (
+        np.array([float(point[name]) for point in points]) for name in ("Model Size", "Training FLOP", "loss")
+    )
+    kept = np.argsort(c / 6 / n**2)[5:]  # without the five of fewest tokens per parameter, as Besiroglu et al.
+    n, tokens, loss = n[kept], (c / 6 / n)[kept], loss[kept]
+    envelope, parabola, _, parametric = compare(parameters=n, tokens=tokens, loss=loss, bootstrap=0)
+    assert envelope.exponent.value == pytest.approx(0.50, abs=0.02)  # approach 1 of Hoffmann et al.
+    assert 0.462 < parabola.exponent.value < 0.534  # approach 2: 0.49, and its interval
+    assert parametric.exponent.value == pytest.approx(0.514, abs=0.01)  # approach 3, refitted
 
 
 def test_pearces_simulation():

@@ -89,7 +89,7 @@ def test_the_same_minima_are_read_in_another_count():
 @pytest.mark.parametrize(
     ("columns", "error", "said"),
     [
-        (([1e8, 1e9], [1e9, 1e9], [1e18, 1e18], [3.0, 2.9]), DataError, "2 sizes"),
+        (([1e8, 1e9], [1e9, 1e9], [1e18, 1e18], [3.0, 2.9]), DataError, "fewer than the 3 sizes"),
         (([1e8, 2e8, 4e8], [1e9] * 3, [1e18] * 3, [3.0, 3.1, 3.0]), DataError, "no minimum"),
         (([1e8, 2e8], [1e9], [1e18, 1e18], [3.0, 3.0]), UsageError, "one-to-one"),
         (([1e8, -2e8], [1e9, 1e9], [1e18, 1e18], [3.0, 3.0]), DataError, "positive"),

@@ -112,26 +112,31 @@ def isoflop_parabolas(
             raise UsageError(f"The budget names {np.size(budget)} runs and there are {len(n)}; one a run.")
         member = np.unique(np.asarray(budget), return_inverse=True)[1]
     minima: list[Minimum] = []
-    left_out: list[str] = []
+    left_out: dict[str, list[float]] = {}
     for number in range(int(member.max()) + 1):
         inside = member == number
         found = _parabola(n[inside], d[inside], c[inside], losses[inside])
         if isinstance(found, Minimum):
             minima.append(found)
         else:
-            left_out.append(f"The budget of {np.median(c[inside]):.3g} FLOPs is left out: {found}.")
+            left_out.setdefault(found, []).append(float(np.median(c[inside])))
+    explained = [
+        f"{len(spent)} budget{'s are' if len(spent) > 1 else ' is'} left out ({min(spent):.3g} to {max(spent):.3g} "
+        f"FLOPs): {reason}."
+        for reason, spent in left_out.items()
+    ]
     minima.sort(key=lambda minimum: minimum.flops)
     if len(minima) < 2:
         raise DataError(
             f"An IsoFLOP exponent needs at least 2 budgets, each with {FEWEST} sizes around a minimum, and the data "
-            f"have {len(minima)}; train more sizes at more budgets. {' '.join(left_out)}".strip()
+            f"have {len(minima)}; train more sizes at more budgets. {' '.join(explained)}".strip()
         )
     inner = [minimum for minimum in minima if not minimum.edge]
     used = inner if len(inner) >= 2 else minima
     exponent, intercept = np.polyfit(
         np.log([minimum.flops for minimum in used]), np.log([minimum.parameters for minimum in used]), 1
     )
-    return IsoFlop(minima, float(exponent), float(np.exp(intercept)), [*left_out, *_edge_warnings(minima, used)])
+    return IsoFlop(minima, float(exponent), float(np.exp(intercept)), [*explained, *_edge_warnings(minima, used)])
 
 
 def variable_projection(
@@ -204,13 +209,15 @@ def _parabola(n: Floats, d: Floats, c: Floats, losses: Floats) -> Minimum | str:
     """The minimum of one budget, or why there is none."""
     sizes = np.unique(n)
     if len(sizes) < FEWEST:
-        return f"it has {len(sizes)} sizes, and a parabola needs {FEWEST}"
+        return f"fewer than the {FEWEST} sizes that a parabola needs"
     centre = np.log(n).mean()
     x = np.log(n) - centre
     bend, tilt, level = np.polyfit(x, losses, 2)
     if not bend > 0:
-        return "its losses have no minimum"
+        return "the losses have no minimum"
     best = -tilt / (2 * bend)
+    if abs(best) > np.ptp(x):
+        return "the minimum lies far beyond the sizes tried"
     size = float(np.exp(best + centre))
     order = np.argsort(n)
     tokens, flops = (float(np.exp(_along(x[order], np.log(values[order]), best))) for values in (d, c))
