@@ -142,6 +142,12 @@ def test_repeating_data_moves_the_plan_to_more_epochs():
     assert free.parameters.value == pytest.approx(float(law.base().optimum(budget).parameters), rel=1e-5)
 
 
+def test_a_budget_that_the_data_cannot_use_is_told():
+    told = "more than so few tokens can use"
+    assert any(told in warning for warning in plan(1e22, unique_tokens=1e8).warnings)
+    assert not any(told in warning for warning in plan(1e22, unique_tokens=1e10).warnings)
+
+
 def test_an_over_training_law_is_planned_in_its_chinchilla_form():
     law = OverTraining(1.8, 150.0, 200.0, 0.12)
     found = plan(1e20, law)

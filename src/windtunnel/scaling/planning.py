@@ -214,6 +214,12 @@ def plan(
         warnings += known.published.extrapolations(parameters=n, tokens=d)
     if d / n < 1:
         warnings.append(f"{d / n:.2g} tokens per parameter is far from what such laws were fitted to.")
+    limited = None if unique_tokens is None else _limited(known, budget, unique_tokens)
+    if limited is not None and limited.epochs.value > 1 + 3 * known.repeats.R_D:
+        warnings.append(
+            f"{limited.epochs.value:.3g} epochs are past the point where repeats still teach: the budget is more than "
+            "so few tokens can use, and much less would reach nearly the same loss."
+        )
     return Plan(
         budget,
         known.described,
@@ -226,7 +232,7 @@ def plan(
         [_other_size(known.law, ratio, n, d, float(best.loss)) for ratio in RATIOS],
         [_more(factor, budget, estimate) for factor in BUDGETS],
         [] if inference_tokens is None else _served(known, budget, inference_tokens),
-        None if unique_tokens is None else _limited(known, budget, unique_tokens),
+        limited,
         known.counts,
         warnings,
     )

@@ -71,7 +71,8 @@ def planning_law(given: Any) -> PlanningLaw:
     path = Path(given)
     if path.is_file():
         return _read(path)
-    raise UsageError(f"{given} is neither a file nor a published law; {nearest(str(given), list(PUBLISHED))}")
+    names = [name for name, item in PUBLISHED.items() if _has_split(item.law)]
+    raise UsageError(f"{given} is neither a file nor a published law; {nearest(str(given), names)}")
 
 
 def _read(path: Path) -> PlanningLaw:
@@ -134,9 +135,13 @@ def _split(law: Law) -> Any:
     if isinstance(law, OverTraining):  # with C = 6 N D and M = D / N both terms are powers of N and of D alone
         scale: Floats = np.asarray(6.0) ** -law.eta
         return Chinchilla(law.E, law.a * scale, law.b * scale, 2 * law.eta, 2 * law.eta)
-    if not hasattr(law, "optimum"):
+    if not _has_split(law):
         raise UsageError(
             f"The law {law.name} has no compute-optimal split; plan with chinchilla, data-constrained, over-training, "
             "kaplan-parameters-tokens, or with a published law."
         )
     return law
+
+
+def _has_split(law: Law) -> bool:
+    return isinstance(law, DataConstrained | OverTraining) or hasattr(law, "optimum")
