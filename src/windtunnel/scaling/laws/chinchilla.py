@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from windtunnel.scaling.laws.interface import Floats, Law, Optimum, Variable, checked_positive, parameter
-from windtunnel.scaling.laws.starting import EXPONENTS, projected
+from windtunnel.scaling.laws.starting import EXPONENTS, Separation
 
 PARAMETERS, TOKENS = Variable("parameters", "parameters"), Variable("tokens", "tokens")
 
@@ -29,6 +29,7 @@ class Chinchilla(Law):
     beta: Any = parameter("1", "exponent of tokens")
 
     name: ClassVar[str] = "chinchilla"
+    irreducible: ClassVar[str | None] = "E"
     variables: ClassVar[tuple[Variable, ...]] = (PARAMETERS, TOKENS)
 
     def formula(self, parameters: Any, tokens: Any) -> Any:
@@ -53,12 +54,11 @@ class Chinchilla(Law):
         return Optimum(parameters, tokens, self.formula(parameters, tokens), self.exponent)
 
     @classmethod
-    def starts(cls, variables: tuple[Floats, ...], observed: Floats) -> Floats:
-        """E, A and B by linear least squares on a grid of both exponents."""
+    def separation(cls, variables: tuple[Floats, ...]) -> Separation:
+        """Linear in E, A and B."""
         n, d = variables
-        return projected(
+        return Separation(
             lambda alpha, beta: np.stack([np.ones_like(n), n**-alpha, d**-beta], axis=1),
-            lambda alpha, beta: observed,
             lambda found, alpha, beta: [*found, alpha, beta],
             (EXPONENTS, EXPONENTS),
         )

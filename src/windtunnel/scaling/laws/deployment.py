@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.scaling.laws.chinchilla import Chinchilla
 from windtunnel.scaling.laws.interface import Floats, Law, Variable, checked_positive, parameter
-from windtunnel.scaling.laws.starting import projected
+from windtunnel.scaling.laws.starting import Separation
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class OverTraining(Law):
     eta: Any = parameter("1", "exponent of FLOPs")
 
     name: ClassVar[str] = "over-training"
+    irreducible: ClassVar[str | None] = "E"
     variables: ClassVar[tuple[Variable, ...]] = (
         Variable("flops", "FLOPs"),
         Variable("tokens_per_parameter", "tokens per parameter"),
@@ -44,12 +45,11 @@ class OverTraining(Law):
         return (self.b / self.a) ** (1 / (2 * self.eta))
 
     @classmethod
-    def starts(cls, variables: tuple[Floats, ...], observed: Floats) -> Floats:
-        """E, a and b by linear least squares on a grid of the exponent."""
+    def separation(cls, variables: tuple[Floats, ...]) -> Separation:
+        """Linear in E, a and b."""
         c, m = variables
-        return projected(
+        return Separation(
             lambda eta: np.stack([np.ones_like(c), m**eta * c**-eta, m**-eta * c**-eta], axis=1),
-            lambda eta: observed,
             lambda found, eta: [*found, eta],
             ((0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5),),
         )

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from windtunnel.laboratory.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from windtunnel.scaling.laws.starting import Separation
 
 Floats = NDArray[np.float64]
 Batch = NDArray[Any]
@@ -69,6 +72,8 @@ class Law:
     name: ClassVar[str]
     variables: ClassVar[tuple[Variable, ...]]
     output: ClassVar[Variable] = Variable("loss", "nats per token")
+    irreducible: ClassVar[str | None] = None
+    """The parameter that is left when the variables grow without bound, if there is one."""
 
     def formula(self, *variables: Any) -> Any:
         """The prediction, in operations that also hold for complex numbers (so that it can be differentiated)."""
@@ -85,7 +90,15 @@ class Law:
         Returns:
             [starts, parameters]
         """
-        raise NotImplementedError
+        separated = cls.separation(variables)
+        if separated is None:
+            raise NotImplementedError
+        return separated.starts(observed)
+
+    @classmethod
+    def separation(cls, variables: tuple[Floats, ...]) -> "Separation | None":
+        """How the law is linear in some parameters once the others are given, if it is (for variable projection)."""
+        return None
 
     @classmethod
     def blind_starts(cls) -> Floats | None:

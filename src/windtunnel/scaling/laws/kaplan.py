@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from windtunnel.scaling.laws.interface import Floats, Law, Optimum, Variable, checked_positive, parameter
 from windtunnel.scaling.laws.power import PowerLaw
-from windtunnel.scaling.laws.starting import EXPONENTS, projected
+from windtunnel.scaling.laws.starting import EXPONENTS, Separation, projected, root
 
 PF_DAY = 8.64e19
 """FLOPs in a petaflop/s-day."""
@@ -142,7 +142,7 @@ class LossOfParametersAndTokens(Law):
         return projected(
             lambda ratio, alpha: np.stack([n**-ratio, 1 / d], axis=1),
             lambda ratio, alpha: observed ** (1 / alpha),
-            lambda found, ratio, alpha: [found[0] ** (1 / ratio), ratio * alpha, found[1], alpha],
+            lambda found, ratio, alpha: [root(found[0], ratio), ratio * alpha, found[1], alpha],
             ((0.3, 0.6, 1.0, 1.6), EXPONENTS),
         )
 
@@ -172,18 +172,12 @@ class LossOfParametersAndSteps(Law):
         return np.asarray(self.S_c * checked_positive(gap, "gap") ** (-1 / self.alpha_S))
 
     @classmethod
-    def starts(cls, variables: tuple[Floats, ...], observed: Floats) -> Floats:
-        """Both scales by linear least squares on a grid of both exponents."""
+    def separation(cls, variables: tuple[Floats, ...]) -> Separation:
+        """Linear in N_c^α_N and S_c^α_S."""
         n, s = variables
-        return projected(
+        return Separation(
             lambda size, steps: np.stack([n**-size, s**-steps], axis=1),
-            lambda size, steps: observed,
-            lambda found, size, steps: [
-                float(np.exp(np.clip(np.log(found[0]) / size, -600, 600))),
-                size,
-                float(found[1] ** (1 / steps)),
-                steps,
-            ],
+            lambda found, size, steps: [root(found[0], size), size, root(found[1], steps), steps],
             (EXPONENTS, (0.2, 0.5, 0.8, 1.2)),
         )
 

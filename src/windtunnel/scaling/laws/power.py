@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from windtunnel.scaling.laws.interface import Floats, Law, Variable, parameter
-from windtunnel.scaling.laws.starting import EXPONENTS, projected, slope
+from windtunnel.scaling.laws.starting import EXPONENTS, Separation, root, slope
 
 X = Variable("x", "any unit")
 
@@ -32,7 +32,7 @@ class PowerLaw(Law):
         """The straight line in logarithms."""
         intercept, steepness = slope(variables[0], observed)
         alpha = max(-steepness, 1e-3)
-        return np.array([[np.exp(np.clip(intercept / alpha, -600, 600)), alpha]])
+        return np.array([[root(np.exp(intercept), alpha), alpha]])
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class PowerLawPlusConstant(Law):
     alpha: Any = parameter("1", "exponent of the reducible loss")
 
     name: ClassVar[str] = "power-law-plus-constant"
+    irreducible: ClassVar[str | None] = "L_inf"
     variables: ClassVar[tuple[Variable, ...]] = (X,)
 
     def formula(self, x: Any) -> Any:
@@ -51,13 +52,12 @@ class PowerLawPlusConstant(Law):
         return self.L_inf + (self.x_0 / x) ** self.alpha
 
     @classmethod
-    def starts(cls, variables: tuple[Floats, ...], observed: Floats) -> Floats:
-        """The constant and the scale by linear least squares, on a grid of exponents."""
+    def separation(cls, variables: tuple[Floats, ...]) -> Separation:
+        """Linear in L_∞ and x_0^α."""
         (x,) = variables
-        return projected(
+        return Separation(
             lambda alpha: np.stack([np.ones_like(x), x**-alpha], axis=1),
-            lambda alpha: observed,
-            lambda found, alpha: [found[0], float(np.exp(np.clip(np.log(found[1]) / alpha, -600, 600))), alpha],
+            lambda found, alpha: [found[0], root(found[1], alpha), alpha],
             (EXPONENTS,),
         )
 
@@ -99,6 +99,7 @@ class BrokenPowerLaw(Law):
     f_1: Any = parameter("1", "width of the break, in e-folds of x")
 
     name: ClassVar[str] = "broken-power-law"
+    irreducible: ClassVar[str | None] = "a"
     variables: ClassVar[tuple[Variable, ...]] = (X,)
 
     def formula(self, x: Any) -> Any:
@@ -108,17 +109,16 @@ class BrokenPowerLaw(Law):
         return self.a + self.b * np.exp(-self.c_0 * np.log(x) - self.c_1 * self.f_1 * softplus)
 
     @classmethod
-    def starts(cls, variables: tuple[Floats, ...], observed: Floats) -> Floats:
-        """The limit and the scale by linear least squares, on a grid of exponents, breaks and widths."""
+    def separation(cls, variables: tuple[Floats, ...]) -> Separation:
+        """Linear in a and b."""
         (x,) = variables
 
         def basis(c_0: float, c_1: float, d_1: float, f_1: float) -> Floats:
             shape = cls(0.0, 1.0, c_0, c_1, d_1, f_1).formula(x)
             return np.stack([np.ones_like(x), shape], axis=1)
 
-        return projected(
+        return Separation(
             basis,
-            lambda *point: observed,
             lambda found, *point: [*found, *point],
             ((0.05, 0.3, 1.0), (-0.3, 0.3, 1.0), np.quantile(x, [0.25, 0.5, 0.75]), (0.1, 0.7)),
         )

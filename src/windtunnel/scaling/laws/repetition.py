@@ -32,6 +32,7 @@ class DataConstrained(Law):
     R_N: Any = parameter("1", "decay of the worth of excess parameters")
 
     name: ClassVar[str] = "data-constrained"
+    irreducible: ClassVar[str | None] = "E"
     variables: ClassVar[tuple[Variable, ...]] = (PARAMETERS, TOKENS, Variable("unique_tokens", "tokens"))
 
     def formula(self, parameters: Any, tokens: Any, unique_tokens: Any) -> Any:

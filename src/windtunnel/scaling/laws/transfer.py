@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from windtunnel.scaling.laws.interface import Floats, Law, Variable, parameter
+from windtunnel.scaling.laws.starting import projected, root
 
 PARAMETERS = Variable("parameters", "non-embedding parameters")
 FINETUNING = Variable("finetuning_data", "characters or tokens, as fitted")
@@ -76,14 +77,12 @@ class UnifiedTransfer(Law):
     @classmethod
     def starts(cls, variables: tuple[Floats, ...], observed: Floats) -> Floats:
         """L^(1 / α_D) is linear in N^(−α_N / α_D) and 1 / (D_F^α N^β)."""
-        from windtunnel.scaling.laws.starting import projected
-
         n, d = variables
         return projected(
             lambda ratio, alpha_d, alpha, beta: np.stack([n**-ratio, d**-alpha * n**-beta], axis=1),
             lambda ratio, alpha_d, alpha, beta: observed ** (1 / alpha_d),
             lambda found, ratio, alpha_d, alpha, beta: [
-                found[0] ** (1 / ratio),
+                root(found[0], ratio),
                 ratio * alpha_d,
                 found[1],
                 alpha_d,
