@@ -4,19 +4,32 @@ from windtunnel.laboratory.errors import UsageError
 from windtunnel.laboratory.study import Study, nearest
 
 STUDIES = (
-    Study("neural-scaling-laws", "Scaling Laws for Neural Language Models", "Kaplan et al., 2020", "2001.08361"),
+    Study(
+        "neural-scaling-laws",
+        "Scaling Laws for Neural Language Models",
+        "Kaplan et al., 2020",
+        "2001.08361",
+        "windtunnel.studies.neural_scaling_laws",
+    ),
     Study(
         "autoregressive-scaling",
         "Scaling Laws for Autoregressive Generative Modeling",
         "Henighan et al., 2020",
         "2010.14701",
     ),
-    Study("transfer-scaling", "Scaling Laws for Transfer", "Hernandez et al., 2021", "2102.01293"),
+    Study(
+        "transfer-scaling",
+        "Scaling Laws for Transfer",
+        "Hernandez et al., 2021",
+        "2102.01293",
+        "windtunnel.studies.transfer_scaling",
+    ),
     Study(
         "repeated-data",
         "Scaling Laws and Interpretability of Learning from Repeated Data",
         "Hernandez et al., 2022",
         "2205.10487",
+        "windtunnel.studies.repeated_data",
     ),
     Study("few-shot-learning", "Language Models are Few-Shot Learners", "Brown et al., 2020", "2005.14165"),
     Study(
