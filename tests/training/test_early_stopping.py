@@ -21,7 +21,7 @@ def scripted(losses):
 def test_a_run_ends_once_it_has_gone_on_in_vain_and_reports_other_data():
     losses = [5.0, 4.0, 3.0, 3.5, 3.6, 3.7, 3.8, 3.9, 4.0, 4.1, 4.2, 4.3]
     found = train_to_best(
-        small.model(), next_token, small.source(), CONFIG, scripted(losses), rule=Stopping(1.0001, 3.0, 4)
+        small.model(), next_token, small.source(), CONFIG, scripted(losses), rule=Stopping(1.0001, 1, 3.0, 4)
     )
     assert (found.step, found.loss, found.ended) == (2, 4.0, "turned")
     assert [step for step, _, _ in found.path] == [0, 1, 2, 3, 4, 5, 6]  # 3 times its best step
@@ -29,7 +29,7 @@ def test_a_run_ends_once_it_has_gone_on_in_vain_and_reports_other_data():
 
 def test_the_grid_grows_and_has_the_last_step():
     found = train_to_best(
-        small.model(), next_token, small.source(), CONFIG, scripted(range(100, 0, -1)), rule=Stopping(2.0)
+        small.model(), next_token, small.source(), CONFIG, scripted(range(100, 0, -1)), rule=Stopping(2.0, 1)
     )
     assert [step for step, _, _ in found.path] == [0, 1, 2, 4, 8, 16, 32, 60]
     assert (found.step, found.ended) == (60, "steps")
@@ -38,7 +38,7 @@ def test_the_grid_grows_and_has_the_last_step():
 def test_no_training_is_a_choice_too():
     losses = [1.0] + [2.0] * 20
     found = train_to_best(
-        small.model(), next_token, small.source(), CONFIG, scripted(losses), rule=Stopping(1.5, 1.6, 10)
+        small.model(), next_token, small.source(), CONFIG, scripted(losses), rule=Stopping(1.5, 1, 1.6, 10)
     )
     assert (found.step, found.loss, found.ended) == (0, 2.0, "turned")
 

@@ -16,6 +16,7 @@ STUDIES = (
         "Scaling Laws for Autoregressive Generative Modeling",
         "Henighan et al., 2020",
         "2010.14701",
+        "windtunnel.studies.autoregressive_scaling",
     ),
     Study(
         "transfer-scaling",

@@ -41,12 +41,14 @@ class Stopping:
     """When a run is measured and when it ends.
 
     Attributes:
-        growth: Ratio of successive measured steps.
+        growth: Ratio of successive measured steps ...
+        spacing: ... that lie at least so many steps apart.
         patience: A run ends at this multiple of its best step ...
         least: ... but not before so many steps.
     """
 
-    growth: float = 1.25
+    growth: float = 1.3
+    spacing: int = 10
     patience: float = 1.6
     least: int = 40
 
@@ -69,7 +71,7 @@ class _Watch:
     def __call__(self, model: nn.Module, step: int) -> dict[str, float]:
         if step < self.due and step != self.last:
             return {}
-        self.due = max(step + 1, step * self.rule.growth)
+        self.due = max(step + self.rule.spacing, step * self.rule.growth)
         chooses, reported = self.measure(model)
         self.path.append((step, chooses, reported))
         if self.best is None or chooses < self.best[1]:

@@ -107,9 +107,10 @@ class Curve:
         """D(N): data from scratch that reach `share` of the loss of infinite data (0.99 L(D(N)) = L(∞)).
 
         The lowest loss measured stands for L(∞), so that this is a lower bound of D(N); what is at most a tenth of it
-        is in the low-data regime for certain.
+        is in the low-data regime for certain. Where the least data are enough already, it is those.
         """
-        return float(self.data_for(self.loss[-1] / share)[0][0])
+        low, _ = self.data_for(self.loss[-1] / share)
+        return max(float(low[0]), float(np.exp(self.log_data[0])))
 
     def _curve(self, log_data: Floats) -> Floats:
         return self._pchip(log_data)  # type: ignore[operator,no-any-return]
