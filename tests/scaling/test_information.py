@@ -47,8 +47,8 @@ def test_a_predictor_that_knows_the_world_gives_the_exact_information():
     assert found.ratio.value == pytest.approx(1, abs=0.05)
     assert found.ratio.low <= 1.05
     assert plain.nats.value == pytest.approx(exact, rel=0.1)
-    assert found.nats.high - found.nats.low < 0.5 * (plain.nats.high - plain.nats.low)
-    assert found.gain == pytest.approx(exact / world.caption_entropy, rel=0.05)
+    assert found.nats.high - found.nats.low < 0.8 * (plain.nats.high - plain.nats.low)
+    assert found.gain == pytest.approx(exact / world.caption_entropy, rel=0.1)
 
 
 def test_losses_are_summed_over_the_part_asked_for():

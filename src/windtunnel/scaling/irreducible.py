@@ -1,4 +1,4 @@
-"""The irreducible loss of L(x) = L_∞ + (x_0 / x)^α with its profile-likelihood interval (Henighan et al., 2020).
+"""The irreducible loss of L(x) = L_∞ + (x_0 / x)^α with an interval from the profile over L_∞ (Henighan et al., 2020).
 
 Three parameters over few decades are ill-conditioned: a symmetric interval around the best fit would be far too short
 on one side. The profile asks of every L_∞ how well the rest of the law can still be fitted.
@@ -47,8 +47,11 @@ class Irreducible:
 def irreducible_loss(x: ArrayLike, loss: ArrayLike, *, level: float = 0.9, points: int = 6_000) -> Irreducible:
     """Fit a power law plus constant as the paper does, a line of ln(L − L_∞) over ln x, and profile the constant.
 
-    The interval holds every L_∞ whose best fit is no worse than an F test allows: with n points and three parameters
-    the sum of squares may grow to S (1 + F / (n − 3)), F being the quantile of F(1, n − 3).
+    L_∞ is the constant at which that line is straightest (R² largest; the sums of squares of different constants are
+    in different units). The interval holds every constant at which the line is not significantly bent: at which the
+    derivative of ln(L − L_∞) by L_∞, beside constant and slope, explains no more than the F test with 1 and n − 3
+    degrees of freedom allows. It assumes noise in proportion to the reducible loss; if all losses are as noisy, the
+    interval is somewhat short.
 
     Args:
         x: Parameters, FLOPs or tokens, one per run; at least three, and four for an interval.
@@ -67,19 +70,28 @@ def irreducible_loss(x: ArrayLike, loss: ArrayLike, *, level: float = 0.9, point
     log_reducible = np.log(losses - constants[:, None])  # [constant, run]
     slopes = (log_reducible * log_x).sum(1) / (log_x**2).sum()
     centres = log_reducible.mean(1)
-    sums = ((log_reducible - centres[:, None] - slopes[:, None] * log_x) ** 2).sum(1)
-    best = int(np.argmin(sums))
+    line = centres[:, None] + slopes[:, None] * log_x
+    gaps = log_reducible - line
+    sums = (gaps**2).sum(1)
+    curved = 1 - slopes**2 * (log_x**2).sum() / ((log_reducible - centres[:, None]) ** 2).sum(1)  # 1 − R²
+    best = int(np.argmin(np.where(slopes < 0, curved, np.inf)))
     centre, alpha = float(constants[best]), float(-slopes[best])
     if alpha <= 0:
         raise DataError("The losses do not fall as x grows, so there is no power law to fit; check the columns.")
     log_scale = np.clip(centres[best] / alpha + np.log(places).mean(), -600, 600)
     law = PowerLawPlusConstant(centre, float(np.exp(log_scale)), alpha)
     freedom = len(losses) - 3
-    slack = float(f_distribution.ppf(level, 1, freedom)) / freedom if freedom > 0 else math.inf
-    inside = constants[sums <= sums[best] * (1 + slack) + 1e-18]
-    low, high = float(inside.min()), float(inside.max())
-    spread = ((log_reducible[best] - centres[best]) ** 2).sum()
-    r_squared = 1 - float(sums[best] / spread)
+    if freedom > 0:
+        bend = np.exp(-line)  # the derivative of ln(L − L_∞) by L_∞ along the line, cleared of constant and slope
+        bend -= bend.mean(1, keepdims=True)
+        bend -= ((bend * log_x).sum(1) / (log_x**2).sum())[:, None] * log_x
+        explained = (bend * gaps).sum(1) ** 2 / (bend**2).sum(1)
+        ratio = freedom * explained / np.maximum(sums - explained, 1e-300)
+        inside = constants[(ratio <= float(f_distribution.ppf(level, 1, freedom))) & (slopes < 0)]
+        low, high = min(float(inside.min(initial=centre)), centre), max(float(inside.max(initial=centre)), centre)
+    else:
+        low, high = 0.0, float(losses.min())
+    r_squared = 1 - float(curved[best])
     warnings = []
     if places.max() / places.min() < 10**DECADES:
         warnings.append(f"The runs span {math.log10(places.max() / places.min()):.1f} decades, fewer than {DECADES}.")
