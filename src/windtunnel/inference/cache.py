@@ -13,6 +13,8 @@ class Cache:
 
     Args:
         rows: Rows in use; more can be put in later, and rows can be dropped.
+        columns_last: Whether memory holds a row's values by head, and its keys by head and transposed, the order in
+            which attention of a single query reads them (`models.attention.one_query`); shapes are the same.
 
     Attributes:
         lengths: Tokens of each row in use.
@@ -20,7 +22,8 @@ class Cache:
         states: What a layer carries from token to token besides keys and values, [rows, ...], by layer.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, columns_last: bool = False) -> None:
+        self.columns_last = columns_last
         self.lengths = [0] * rows
         self.keys: dict[int, Tensor] = {}
         self.values: dict[int, Tensor] = {}
@@ -109,15 +112,20 @@ class Cache:
             self.states[layer] = held = grown
         return held
 
-    @staticmethod
-    def _room(storage: dict[int, Tensor], layer: int, new: Tensor, rows: int, columns: int) -> Tensor:
+    def _room(self, storage: dict[int, Tensor], layer: int, new: Tensor, rows: int, columns: int) -> Tensor:
         """Storage of one layer with room for so many rows and columns; what it held is kept."""
         held = storage.get(layer)
         if held is not None and held.shape[0] >= rows and held.shape[1] >= columns:
             return held
         old_rows, old_columns = (0, 0) if held is None else (held.shape[0], held.shape[1])
-        shape = (max(rows, old_rows), max(columns, old_columns + old_columns // 2, 64), *new.shape[2:])
-        grown = torch.zeros(shape, device=new.device, dtype=new.dtype)  # zeros: masked columns must hold numbers
+        wanted = max(columns, old_columns + old_columns // 8)
+        shape = (max(rows, old_rows), wanted + -wanted % 32, *new.shape[2:])
+        order = (0, 1, 2, 3)
+        if self.columns_last:
+            order = (0, 2, 3, 1) if storage is self.keys else (0, 2, 1, 3)
+        # Zeros, since masked columns must hold numbers.
+        grown = torch.zeros([shape[dim] for dim in order], device=new.device, dtype=new.dtype)
+        grown = grown.permute([order.index(dim) for dim in range(4)])
         if held is not None:
             grown[:old_rows, :old_columns] = held
         storage[layer] = grown

@@ -40,7 +40,7 @@ class CachedRows:
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
-        self.cache = Cache(0)
+        self.cache = Cache(0, columns_last=decoder.device.type == "cpu")
 
     def admit(self, prompts: Sequence[Prompt]) -> Tensor:
         """Append a row for each prompt, and return the logits after it."""

@@ -184,6 +184,8 @@ def attend(
         if pattern is not None:
             z = functional.dropout(pattern, dropout) @ value.repeat_interleave(groups, dim=1)
             return z.transpose(1, 2)
+    if query.shape[2] == 1 and dropout == 0 and not torch.is_grad_enabled() and in_tables(key, value):
+        return one_query(query, key, value, allowed, scale)
     return functional.scaled_dot_product_attention(
         query,
         key,
@@ -194,6 +196,53 @@ def attend(
         scale=scale,
         enable_gqa=groups > 1,
     ).transpose(1, 2)
+
+
+def in_tables(
+    key: Float[Tensor, "batch key_value_heads key head_width"],
+    value: Float[Tensor, "batch key_value_heads key value_width"],
+) -> bool:
+    """Whether keys and values lie in memory as a `Cache` with `columns_last` stores them."""
+    room, beside = key.stride(3), value.stride(2)
+    return (
+        key.stride() == (key.shape[1] * key.shape[3] * room, key.shape[3] * room, 1, room)
+        and value.stride() == (key.shape[1] * room * beside, room * beside, beside, 1)
+        and beside == value.shape[3]
+    )
+
+
+def one_query(
+    query: Float[Tensor, "batch heads 1 head_width"],
+    key: Float[Tensor, "batch key_value_heads key head_width"],
+    value: Float[Tensor, "batch key_value_heads key value_width"],
+    allowed: Bool[Tensor, "batch 1 1 key"] | None,
+    scale: float,
+) -> Float[Tensor, "batch 1 heads value_width"]:
+    """`attend` of one query a row to keys and values `in_tables`, for a model that samples on a CPU.
+
+    Both products are weighted sums of rows of a table: scores of the rows of transposed keys, weighted by the query,
+    and results of the rows of values, weighted by the pattern. torch's kernel for such sums (made for embeddings)
+    fetches memory ahead; matrix kernels, the fused one too, wait for it at every head of every row.
+    """
+    batch, heads, _, width = query.shape
+    shared, columns, room, bags = key.shape[1], key.shape[2], key.stride(3), batch * heads
+    rows, starts = _bags(bags, heads // shared, width, width)
+    table = key.as_strided((batch * shared * width, room), (room, 1))
+    scores = torch.embedding_bag(table, rows, starts, False, 0, False, (query * scale).reshape(-1))[0][:, :columns]
+    if allowed is not None:
+        scores = scores.view(batch, heads, columns).masked_fill(~allowed[:, 0], -math.inf).view(bags, columns)
+    rows, starts = _bags(bags, heads // shared, columns, room)
+    table = value.as_strided((batch * shared * room, value.shape[3]), (value.shape[3], 1))
+    z = torch.embedding_bag(table, rows, starts, False, 0, False, scores.softmax(dim=-1).view(-1))[0]
+    return z.view(batch, 1, heads, -1)
+
+
+@functools.lru_cache(maxsize=4)  # every layer of a step asks for the same two
+def _bags(bags: int, alike: int, taken: int, room: int) -> tuple[Tensor, Tensor]:
+    """For `torch.embedding_bag`: the first `taken` of `room` rows, `alike` times, then those of the next `room`."""
+    with torch.inference_mode(False):
+        first = torch.arange(bags // alike).repeat_interleave(alike) * room
+        return (first[:, None] + torch.arange(taken)).view(-1), torch.arange(bags) * taken
 
 
 def visit_pattern(
