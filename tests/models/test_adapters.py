@@ -19,7 +19,9 @@ from tests.models.texts import truncate
 from windtunnel.laboratory.errors import DataError, UsageError
 from windtunnel.laboratory.run import Run
 from windtunnel.models.adapters import attach, detach, load, merge, save
+from windtunnel.models.checkpoint import save as save_checkpoint
 from windtunnel.models.interface import from_module
+from windtunnel.models.interface import load as load_model
 from windtunnel.models.low_rank import Adapted
 from windtunnel.models.transformer import TransformerConfig
 from windtunnel.models.weights import attention_weights
@@ -461,3 +463,22 @@ def test_positions_added_to_queries_and_keys_see_the_adapter():
         adapted = subject(tokens())
         merge(module)
         assert_close(subject(tokens()), adapted, **CLOSE)
+
+
+def test_an_adapters_directory_is_a_model_by_its_path(tmp_path):
+    config = TransformerConfig(vocabulary=40, context=16, layers=1, width=16, heads=2)
+    module = perturbed(config)
+    save_checkpoint(module, tmp_path / "base")
+    attach(module, rank=2, generator=generator(1))
+    filled(module)
+    save(module, tmp_path / "adapter", base="../base")
+    found = load_model(tmp_path / "adapter")
+    with torch.no_grad():
+        assert_close(found([1, 2, 3]), from_module(module)([1, 2, 3]))
+        assert not torch.allclose(found([1, 2, 3]), load_model(tmp_path / "base")([1, 2, 3]))
+    save(module, tmp_path / "nameless")
+    with pytest.raises(DataError, match="does not name its base_model_name_or_path"):
+        load_model(tmp_path / "nameless")
+    save(module, tmp_path / "itself", base="../itself")
+    with pytest.raises(DataError, match="an adapter itself; merge"):
+        load_model(tmp_path / "itself")

@@ -165,6 +165,19 @@ def save(module: nn.Module, directory: str | Path, base: str | None = None) -> N
     write_json(directory / CONFIG_FILE, config.model_dump())
 
 
+def base_of(directory: str | Path) -> str:
+    """Name or path of the model that an adapter was made for.
+
+    Raises:
+        DataError: The config cannot be read, or does not name it.
+    """
+    path = Path(directory) / CONFIG_FILE
+    base = _read_config(path).base_model_name_or_path
+    if not base:
+        raise DataError(f"{path} does not name its base_model_name_or_path; load that model, then the adapter into it.")
+    return base
+
+
 def load(module: nn.Module, directory: str | Path) -> list[str]:
     """Attach an adapter that `save` or `peft` wrote; everything but the adapter is frozen.
 

@@ -319,8 +319,9 @@ def load(
 
     Args:
         name: `smollm2-135m`; a Hugging Face or windtunnel checkpoint directory; a run's directory (its newest
-            checkpoint); a `.gguf` file; a name on the Hugging Face hub; or `openai:MODEL@URL`, a model behind an
-            OpenAI-compatible server (for its cache and budget see `models.endpoint.connect`).
+            checkpoint); a LoRA adapter's directory, which names its base model; a `.gguf` file; a name on the Hugging
+            Face hub; or `openai:MODEL@URL`, a model behind an OpenAI-compatible server (for its cache and budget see
+            `models.endpoint.connect`).
         device: Torch device.
         dtype: `float32`, `bfloat16`, `float16` or `float64`; `auto`: that of the checkpoint, except that on a CPU
             half precision is kept only where a short measurement finds it faster than single precision.

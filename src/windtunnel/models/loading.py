@@ -15,6 +15,7 @@ import torch
 
 from windtunnel.inference.decoder import Codec
 from windtunnel.laboratory.errors import DataError, UsageError
+from windtunnel.models import adapters
 from windtunnel.models.checkpoint import CONFIG_FILE, MODEL_TYPE, load_transformer
 from windtunnel.models.hardware import Probe, fastest, fastest_threads
 from windtunnel.models.interface import LanguageModel, from_module
@@ -41,6 +42,8 @@ def load(name: str, *, device: str, dtype: str, threads: int | str | None) -> La
         if (device, dtype) != ("cpu", "auto"):
             raise UsageError(f"{name} runs on its server: leave out device and dtype.")
         return connect(name)
+    elif (Path(name) / adapters.CONFIG_FILE).is_file() and not (Path(name) / CONFIG_FILE).is_file():
+        return _adapted(Path(name), device=device, dtype=dtype, threads=threads)
     elif Path(name).is_dir():
         model = _from_directory(Path(name), dtype)
     elif name.endswith(".gguf"):
@@ -54,6 +57,19 @@ def load(name: str, *, device: str, dtype: str, threads: int | str | None) -> La
     model.name = name
     model.probe = _settle(model, dtype, threads)
     logging.getLogger(__name__).info("%s: %s", name, model.probe)
+    return model
+
+
+def _adapted(directory: Path, **options: Any) -> LanguageModel:
+    """The model that a directory's adapter was made for, with the adapter."""
+    base = adapters.base_of(directory)
+    if (directory / base).is_dir():  # a path beside the adapter; any other is as it is for `load`
+        base = str(directory / base)
+    if (Path(base) / adapters.CONFIG_FILE).is_file():
+        raise DataError(f"{directory} is an adapter for {base}, which is an adapter itself; merge that one first.")
+    model = load(base, **options)
+    adapters.load(model.module, directory)
+    model.name = str(directory)
     return model
 
 
