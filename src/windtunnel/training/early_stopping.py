@@ -53,7 +53,7 @@ class Stopping:
     least: int = 40
 
 
-class _Turned(Exception):  # noqa: N818 - not an error: the way out of the loop
+class _Turned(Exception):
     """The loss has stopped falling."""
 
 
