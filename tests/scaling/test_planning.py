@@ -13,6 +13,7 @@ from windtunnel.scaling.laws.deployment import OverTraining
 from windtunnel.scaling.laws.repetition import DataConstrained
 from windtunnel.scaling.planning import plan, same_loss_tokens
 from windtunnel.scaling.published import find_published
+from windtunnel.scaling.saving import save_law
 
 BUDGET = 5.76e23
 LAW = find_published("besiroglu-2024").law
@@ -158,8 +159,7 @@ def test_an_over_training_law_is_planned_in_its_chinchilla_form():
 
 def test_a_law_read_from_a_file_plans_as_the_fit_does(fitted, tmp_path):
     path = tmp_path / "law.json"
-    rows = {symbol: list(map(float, values)) for symbol, values in fitted.replicates.parameters.items()}
-    path.write_text(json.dumps({**fitted.report(), "replicates": rows, "inflation": fitted.inflation}))
+    save_law(fitted, path)
     found, direct = plan(1e22, str(path)), plan(1e22, fitted)
     assert found.parameters.value == pytest.approx(direct.parameters.value)
     assert found.parameters.interval == pytest.approx(direct.parameters.interval)
@@ -204,9 +204,12 @@ def test_what_cannot_be_planned_is_explained(arguments, error, said):
 @pytest.mark.parametrize(
     ("stored", "said"),
     [
-        ([1], "does not hold a fitted law"),
-        ({"law": "chinchilla", "parameters": {"E": 1}}, "must give E, A, B, alpha, beta"),
-        ({"law": "chinchilla", "parameters": dict.fromkeys(["E", "A", "B", "alpha", "beta"], "x")}, "no number"),
+        ([1], "holds no fitted law"),
+        ({"law": "chinchilla", "parameters": {"E": 1}}, "must give numbers for E, A, B, alpha, beta"),
+        (
+            {"law": "chinchilla", "parameters": dict.fromkeys(["E", "A", "B", "alpha", "beta"], "x")},
+            "must give numbers",
+        ),
     ],
 )
 def test_a_file_that_is_no_law_is_explained(stored, said, tmp_path):

@@ -1,6 +1,7 @@
 """Verbs about budgets: plan, published, allocate."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -74,6 +75,71 @@ def published_laws(as_json: Json = False) -> None:
     for item in PUBLISHED.values():
         constants = ", ".join(f"{symbol} = {float(value):.5g}" for symbol, value in item.law.parameters.items())
         print(f"{item.name}: {constants}\n    {item.source}\n    {item.caveat}")
+
+
+@app.command("allocate")
+def allocate_runs(
+    data: Annotated[Path, typer.Option(help="A table of runs, or a directory that `windtunnel ladder` wrote.")],
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            help="role=COLUMN for parameters (total), non_embedding, tokens, loss, flops (all that training computed).",
+            show_default=False,
+        ),
+    ] = None,
+    clusters: Annotated[
+        str | None,
+        typer.Option(help="Column that says which run a row is of, where rows are checkpoints.", show_default=False),
+    ] = None,
+    min_tokens_per_parameter: Annotated[float, typer.Option(min=0, help="Leave runs with fewer out.")] = 0.0,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Refits to resampled runs, for intervals.")] = 200,
+    level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.9,
+    seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
+    figures: Annotated[
+        Path | None, typer.Option(help="Directory for sizes.svg and exponents.svg.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """How parameters grow with compute in your runs: envelope, IsoFLOP and surfaces, with and without embeddings."""
+    from windtunnel.scaling.allocation import compare
+    from windtunnel.scaling.allocation_report import rows, write_figures
+    from windtunnel.scaling.allocation_table import allocation_columns
+    from windtunnel.scaling.tables import read_table
+
+    mapping = {}
+    for text in columns or []:
+        role, separator, column = text.partition("=")
+        if not (role and separator and column):
+            raise UsageError(f"--column {text!r} is not of the form role=COLUMN; write for example --column loss=CE.")
+        mapping[role] = column
+    chosen = allocation_columns(
+        read_table(data), mapping, clusters=clusters, fewest_tokens_per_parameter=min_tokens_per_parameter
+    )
+    found = compare(**chosen.columns, runs=chosen.runs, bootstrap=bootstrap, level=level, seed=seed)
+    table = rows(found)
+    if figures is not None:
+        write_figures(found, figures)
+    if as_json:
+        print_json({"columns": chosen.sources, "left_out": chosen.left_out, "level": level, "exponents": table})
+        return
+    print(", ".join(f"{role}: {source}" for role, source in chosen.sources.items()), f"({chosen.left_out} left out)")
+    _table(
+        "Exponent of the best number of parameters over FLOPs",
+        ("count", "approach", "exponent", f"{level:.0%} interval"),
+        [
+            (
+                row["count"],
+                row["approach"],
+                "none" if row["exponent"] is None else f"{row['exponent']:.3f}",
+                "" if row["interval"] is None else f"{row['interval'][0]:.3f} to {row['interval'][1]:.3f}",
+            )
+            for row in table
+        ],
+    )
+    for row in table:
+        for warning in row["warnings"]:
+            print(f"! {row['count']}, {row['approach']}: {warning}")
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -1,10 +1,12 @@
 """A comparison of approaches as a table and as figures."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from windtunnel.laboratory import plots
+from windtunnel.laboratory.files import write_atomic
 from windtunnel.scaling.allocation import APPROACHES, Allocation
 
 if TYPE_CHECKING:
@@ -76,6 +78,12 @@ def exponents(found: list[Allocation]) -> "Figure":
     axes.set_xlabel("exponent of the best size over FLOPs (dotted: 0.50, dashed: 0.73)")
     _legend(figure, axes)
     return figure
+
+
+def write_figures(found: list[Allocation], directory: Path) -> None:
+    """Write `sizes.svg` and `exponents.svg`."""
+    for name, figure in (("sizes", sizes(found)), ("exponents", exponents(found))):
+        write_atomic(directory / f"{name}.svg", plots.to_svg(figure, name))
 
 
 def _interval(item: Allocation) -> list[float] | None:

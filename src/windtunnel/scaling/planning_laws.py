@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from windtunnel.laboratory.errors import DataError, UsageError
-from windtunnel.laboratory.files import read_json
+from windtunnel.laboratory.errors import UsageError
 from windtunnel.laboratory.study import nearest
 from windtunnel.scaling.fitting import Fit
-from windtunnel.scaling.laws import find_law
 from windtunnel.scaling.laws.chinchilla import Chinchilla
 from windtunnel.scaling.laws.deployment import OverTraining
 from windtunnel.scaling.laws.interface import Floats, Law
 from windtunnel.scaling.laws.repetition import DataConstrained
 from windtunnel.scaling.published import PUBLISHED, Published, find_published
+from windtunnel.scaling.saving import load_law
 
 NO_REFITS = (
     "The law comes without refits to resampled runs, so that nothing here has an interval; fit it to runs with a "
@@ -58,7 +57,7 @@ def planning_law(given: Any) -> PlanningLaw:
         DataError: The file does not hold a law.
     """
     if isinstance(given, Fit):
-        return _of(given.law, {"name": given.law.name, "source": "fitted to runs"}, given.replicates, given)
+        return _fitted(given, "fitted to runs")
     if isinstance(given, Law):
         return _of(given, {"name": given.name, "source": "given"})
     if str(given) in PUBLISHED:
@@ -70,57 +69,22 @@ def planning_law(given: Any) -> PlanningLaw:
         )
     path = Path(given)
     if path.is_file():
-        return _read(path)
+        return _fitted(load_law(path), str(path))
     names = [name for name, item in PUBLISHED.items() if _has_split(item.law)]
     raise UsageError(f"{given} is neither a file nor a published law; {nearest(str(given), names)}")
 
 
-def _read(path: Path) -> PlanningLaw:
-    """A law that `windtunnel fit` wrote: its name, its parameters, and its refits if it has some."""
-    stored = read_json(path)
-    if not isinstance(stored, dict) or not isinstance(stored.get("law"), str) or "parameters" not in stored:
-        raise DataError(f"{path} does not hold a fitted law; write one with `windtunnel fit LAW --data FILE --json`.")
-    kind = find_law(stored["law"])
-    law = _law(kind, stored["parameters"], path)
-    refits = stored.get("replicates")
-    batch = None
-    if refits:
-        values = np.array([_law(kind, row, path).vector() for row in _rows(kind, refits)])
-        batch = kind.of(values)
-    found = _of(law, {"name": law.name, "source": str(path)}, batch)
-    return PlanningLaw(
-        found.law,
-        found.described,
-        found.refits,
-        float(stored.get("level", 0.9)),
-        float(stored.get("inflation", 1.0)),
-        repeats=found.repeats,
-        warnings=[*map(str, stored.get("warnings", [])), *found.warnings],
-    )
+def _fitted(fit: Fit, source: str) -> PlanningLaw:
+    return _of(fit.law, {"name": fit.law.name, "source": source}, fit)
 
 
-def _rows(kind: type[Law], stored: Any) -> list[dict[str, Any]]:
-    """Refits as one mapping each, whether they were stored as columns by symbol or as rows."""
-    if isinstance(stored, dict):
-        return [dict(zip(stored, row, strict=True)) for row in zip(*stored.values(), strict=True)]
-    return [row if isinstance(row, dict) else dict(zip(kind.symbols(), row, strict=True)) for row in stored]
-
-
-def _law(kind: type[Law], stored: Any, path: Path) -> Law:
-    if not isinstance(stored, dict) or set(stored) != set(kind.symbols()):
-        raise DataError(f"{path} must give {', '.join(kind.symbols())} for the law {kind.name}; fit it again.")
-    try:
-        return kind(*(float(stored[symbol]) for symbol in kind.symbols()))
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path} holds a parameter of {kind.name} that is no number; fit it again.") from error
-
-
-def _of(law: Law, described: dict[str, Any], refits: Law | None = None, fitted: Fit | None = None) -> PlanningLaw:
+def _of(law: Law, described: dict[str, Any], fitted: Fit | None = None) -> PlanningLaw:
     described = described | {
         "form": law.name,
         "parameters": {symbol: float(value) for symbol, value in law.parameters.items()},
     }
-    warnings = list(fitted.warnings) if fitted is not None else []
+    refits = None if fitted is None else fitted.replicates
+    warnings = [] if fitted is None else list(fitted.warnings)
     if refits is None:
         warnings.append(NO_REFITS)
     extra: dict[str, Any] = {"repeats": law} if isinstance(law, DataConstrained) else {}
