@@ -129,8 +129,10 @@ def scatter(x: np.ndarray, y: np.ndarray, sizes: np.ndarray, line: Any, label_x:
     every = np.unique(sizes)
     for size, colour in zip(every, _shades(len(every)), strict=True):
         axes.plot(x[sizes == size], y[sizes == size], "o", ms=3.5, color=colour, label=f"{size:,.0f}")
-    grid = np.linspace(x.min(), x.max(), 100)
-    axes.plot(grid, line(grid), color=MUTED, lw=1)
+    if line is not None:
+        low, high = (float(end) for end in line.domain)
+        grid = np.linspace(low, high, 100)
+        axes.plot(grid, line(grid), color=MUTED, lw=1)
     axes.set(xlabel=label_x, ylabel=label_y)
     axes.legend(title="parameters")
     return made

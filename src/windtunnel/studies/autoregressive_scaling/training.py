@@ -270,7 +270,10 @@ class LabelledRows(ImageRows):
 
 
 def _classify(member: Member) -> dict[str, Any]:
-    """Fine-tune from a generative model and from scratch, on the same few labels; in the null from scratch twice."""
+    """Fine-tune on the same few labels from a generative model and from the weights it began with.
+
+    In the null control there is no generative training, so that the two are one.
+    """
     config, run = member.config, member.run
     learned, test = digits()
     few = LabelledImages(learned.pixels[: config.labelled], learned.labels[: config.labelled], learned.levels, 8)
@@ -295,7 +298,7 @@ def _classify(member: Member) -> dict[str, Any]:
         curve = np.array([[point["step"], point["loss"]] for point in result.evaluations])
     else:
         curve = np.zeros((0, 2))
-    scratch = Transformer(shape, torch.Generator().manual_seed(run.seed + 1))
+    scratch = Transformer(shape, torch.Generator().manual_seed(run.seed))
     found: dict[str, Any] = {"curve": curve, "samples": sample_images(pretrained, config.samples, run.seed)}
     found["real"] = test.pixels[: config.samples].numpy()
     for name, begun in (("pretrained", pretrained), ("scratch", scratch)):
