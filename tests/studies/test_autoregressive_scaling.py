@@ -17,7 +17,13 @@ from windtunnel.studies import find
 from windtunnel.studies.autoregressive_scaling import CLAIMS, PRESETS, Config
 from windtunnel.studies.autoregressive_scaling.domains import problems, shape
 from windtunnel.studies.autoregressive_scaling.experiments import collapse, straightness
-from windtunnel.studies.autoregressive_scaling.training import Classifier, LabelledRows, losses_of, sample_images
+from windtunnel.studies.autoregressive_scaling.training import (
+    Classifier,
+    LabelledRows,
+    _accuracies,
+    losses_of,
+    sample_images,
+)
 
 STUDY = find("autoregressive-scaling")
 
@@ -161,10 +167,20 @@ def test_a_classifier_averages_features_and_reads_them():
     assert int(batch["labels"][3]) == int(train.labels[place])
 
 
-def test_problems_are_one_a_row():
+def test_problems_are_one_a_row_and_only_right_answers_count():
     rows = problems(Config(), "larger", 3, 5, 0)
     assert rows.shape == (5, 57)
     assert torch.equal(rows, problems(Config(), "larger", 3, 5, 0))
+
+    class Knows(torch.nn.Module):
+        """Says the next character of the rows, but for one answer."""
+
+        def forward(self, tokens):
+            said = torch.nn.functional.one_hot(rows[:, 1:], 16).float()
+            said[0, 10] = said[0, 10].roll(1)  # the answer begins in column 10
+            return said
+
+    assert _accuracies(Knows(), {("larger", 3): rows}) == {("larger", 3): 0.8}
 
 
 def test_a_law_is_judged_only_where_the_loss_falls():

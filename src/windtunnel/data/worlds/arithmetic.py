@@ -113,6 +113,9 @@ def decode(tokens: Sequence[int] | Int[Tensor, " character"]) -> str:
 
 def answers(tokens: Int[Tensor, "row token"]) -> Bool[Tensor, "row token"]:
     """Which tokens belong to an answer: those after an `=` up to and with the next `;`."""
-    equals, end = (tokens == CHARACTERS.index("=")).long(), (tokens == CHARACTERS.index(";")).long()
-    begun, ended = equals.cumsum(1) - equals, end.cumsum(1) - end
+    place = torch.arange(1, tokens.shape[1] + 1)
+    last = [
+        torch.where(tokens == CHARACTERS.index(mark), place.to(tokens.device), 0).cummax(dim=1).values for mark in "=;"
+    ]
+    begun, ended = (torch.cat([torch.zeros_like(one[:, :1]), one[:, :-1]], dim=1) for one in last)
     return begun > ended
