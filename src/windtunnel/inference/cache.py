@@ -123,8 +123,9 @@ class Cache:
         order = (0, 1, 2, 3)
         if self.columns_last:
             order = (0, 2, 3, 1) if storage is self.keys else (0, 2, 1, 3)
-        # Zeros, since masked columns must hold numbers.
-        grown = torch.zeros([shape[dim] for dim in order], device=new.device, dtype=new.dtype)
+        with torch.inference_mode(False):  # storage is written inside and outside of that mode
+            # Zeros, since masked columns must hold numbers.
+            grown = torch.zeros([shape[dim] for dim in order], device=new.device, dtype=new.dtype)
         grown = grown.permute([order.index(dim) for dim in range(4)])
         if held is not None:
             grown[:old_rows, :old_columns] = held

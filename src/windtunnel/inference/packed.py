@@ -2,7 +2,7 @@
 
 A step of sampling multiplies a few rows by every weight of the model. The usual kernel copies a weight into blocks for
 each product, which costs as much as a product of few rows does. Here the copy is made once for all steps: in the
-blocks of oneDNN, or, for a row or two, transposed where that lets the product read memory in order. Results differ in
+blocks of oneDNN, or, for one row, transposed where that lets the product read memory in order. Results differ in
 rounding only.
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-FEWEST_ROWS = 4
-"""With fewer rows no blocks are needed: a product reads each weight once."""
+FEWEST_ROWS = 2
+"""With one row no blocks are needed: a product reads each weight once."""
 
 
 class Packed:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from windtunnel.inference.cache import Cache
 from windtunnel.inference.decoder import Kept
+from windtunnel.models import stepping
 from windtunnel.models.shape import AttentionWeights, Shape, by_head, output_by_head
 from windtunnel.models.sites import Tap
 from windtunnel.models.transformer import Block, Transformer, TransformerConfig
@@ -29,6 +30,7 @@ class FromScratch:
         )
         self.sites = _sites(config)
         self.taps = module.taps
+        self._listeners = stepping.listeners(module)
         self.caches = True
         self.branching = not config.smeared_keys
         self.ends: frozenset[int] = frozenset()
@@ -64,6 +66,9 @@ class FromScratch:
         keep: Kept | None = None,
     ) -> Tensor:
         """Next-token logits; see `inference.decoder.Decoder.logits`."""
+        usual = mask is None and counts is None and positions is None and branches is None and keep is None
+        if cache is not None and usual and stepping.applies(self.module, tokens, cache) and not any(self._listeners):
+            return stepping.step(self.module, tokens[:, 0], cache)[:, None]
         features = self.module.features(
             tokens, mask=mask, positions=positions, branches=branches, cache=cache, counts=counts
         )
