@@ -10,21 +10,42 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from windtunnel.scaling.fitting import Fit, fit
     from windtunnel.scaling.laws import LAWS, find_law
+    from windtunnel.scaling.profile import Profile, profile
+    from windtunnel.scaling.saving import load_law, save_law
+    from windtunnel.scaling.selection import Scored, compare, select
+    from windtunnel.scaling.tables import Table, read_table
 
-__all__ = ["LAWS", "Fit", "find_law", "fit"]
+__all__ = [
+    "LAWS",
+    "Fit",
+    "Profile",
+    "Scored",
+    "Table",
+    "compare",
+    "find_law",
+    "fit",
+    "load_law",
+    "profile",
+    "read_table",
+    "save_law",
+    "select",
+]
 
 _HOMES = {
-    "Fit": "windtunnel.scaling.fitting",
-    "fit": "windtunnel.scaling.fitting",
-    "LAWS": "windtunnel.scaling.laws",
-    "find_law": "windtunnel.scaling.laws",
+    "fitting": ("Fit", "fit"),
+    "laws": ("LAWS", "find_law"),
+    "profile": ("Profile", "profile"),
+    "saving": ("load_law", "save_law"),
+    "selection": ("Scored", "compare", "select"),
+    "tables": ("Table", "read_table"),
 }
 
 
 def __getattr__(name: str) -> object:
     """Import what is used when it is used."""
-    if name in _HOMES:
-        from importlib import import_module
+    from importlib import import_module
 
-        return getattr(import_module(_HOMES[name]), name)
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"windtunnel.scaling.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

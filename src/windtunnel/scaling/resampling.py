@@ -1,11 +1,14 @@
 """The bootstrap of fits: whole runs are drawn with replacement, and all refits are made as one batch."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.scaling.laws.interface import Floats
-from windtunnel.scaling.optimization import HuberObjective, minimize
+from windtunnel.scaling.optimization import HuberObjective, Minima
 
 
 def refit(
@@ -15,9 +18,9 @@ def refit(
     weights: Floats,
     count: int,
     seed: int,
-    tolerance: float,
-) -> Floats:
-    """Parameters of refits to resampled runs [count, parameters].
+    search: Callable[[HuberObjective, Floats], Minima],
+) -> Minima:
+    """Refits to resampled runs.
 
     Args:
         objective: Of all rows.
@@ -26,19 +29,17 @@ def refit(
         weights: Of each row.
         count: How many refits.
         seed: Of the resampling.
-        tolerance: As of the fit.
+        search: Minimises an objective from starts [count, parameters].
 
     Raises:
-        UsageError: There are fewer than two runs, or fewer than one refit.
+        UsageError: There are fewer than two runs.
     """
     runs = int(member.max()) + 1
-    if runs < 2 or count < 1:
-        raise UsageError(f"A bootstrap resamples at least 2 runs at least once, not {runs} runs {count} times.")
+    if runs < 2:
+        raise UsageError(f"A bootstrap resamples at least 2 runs, not {runs}; give the run of each row as clusters.")
     generator = np.random.default_rng(seed)
     drawn = generator.multinomial(runs, np.full(runs, 1 / runs), size=count)[:, member] * weights
-    resampled = objective.reweighted(drawn)
-    found = minimize(resampled, np.repeat(best[None], count, axis=0), tolerance=tolerance)
-    return resampled.to_parameters(found.points)
+    return search(objective.reweighted(drawn), np.repeat(best[None], count, axis=0))
 
 
 def widening(runs: int, parameters: int, level: float) -> float:
@@ -53,10 +54,10 @@ def widening(runs: int, parameters: int, level: float) -> float:
     return float((runs / free) ** 0.5 * t.ppf(0.5 + level / 2, free) / norm.ppf(0.5 + level / 2))
 
 
-def percentile_interval(drawn: Floats, level: float, inflation: float = 1.0) -> tuple[Floats, Floats]:
+def percentile_interval(drawn: Floats, level: float, inflation: float = 1.0) -> tuple[Any, Any]:
     """Percentile interval of replicates [count, ...], at a level raised so that it is `inflation` times as wide."""
     from scipy.stats import norm
 
     tail = float(norm.sf(norm.ppf(0.5 + level / 2) * inflation))
     low, high = np.nanquantile(drawn, [tail, 1 - tail], axis=0)
-    return (float(low), float(high)) if np.ndim(low) == 0 else (low, high)  # type: ignore[return-value]
+    return (float(low), float(high)) if np.ndim(low) == 0 else (low, high)
