@@ -159,7 +159,7 @@ CLAIMS = [
     Claim("planted-exponent", "So is the exponent.", "Section 2", AtMost(0.05, "median relative error"), False),
     Claim(
         "planted-coverage",
-        "The profile interval of the constant holds it.",
+        "The interval of the constant holds it.",
         "Section 2",
         AtLeast(0.85, "of fits"),
         False,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import spearmanr
 
+from windtunnel.data.worlds.video import MovingDot
 from windtunnel.laboratory.errors import DataError
 from windtunnel.laboratory.run import Run
 from windtunnel.laboratory.sweeps import Backend, sweep, values
@@ -241,7 +242,7 @@ def fit_ladder(name: str, ladder: Found, run: Run) -> Irreducible | None:
     for label, one in edge.items():
         laws.append({"law": f"L(C), {label}", "L_∞": one.L_inf, "α": one.alpha, "entropy": entropy})
     if laws:
-        run.table(f"{name}-laws", laws, "Fitted laws; the interval of L_∞ is the 90 % profile interval.")
+        run.table(f"{name}-laws", laws, "Fitted laws; low and high are the 90 % interval of L_∞.")
     return law
 
 
@@ -294,7 +295,7 @@ def conclude_entropy(
     elif law is None:
         run.conclude(claim, float("nan"), note="The loss does not fall with size, or fewer than 4 sizes were trained.")
     else:
-        note = "Interval: 90 % profile of the constant. " + " ".join(law.warnings)
+        note = "Interval: 90 %, of the constants at which the law is straight. " + " ".join(law.warnings)
         ends = (law.low / entropy, law.high / entropy)
         run.conclude(claim, float(law.law.L_inf) / entropy, interval=ends, evidence=evidence, note=note)
     if floor is not None and entropy is not None:
@@ -395,9 +396,12 @@ def measure_video(config: "Config", ladders: dict[str, Found], run: Run) -> None
     ladder = ladders["video"]
     run.section("Video", "A dot moves by its clip's own habits; the best possible loss of every frame is known.")
     fit_ladder("video", ladder, run)
-    frames = {f"{one['parameters']:,}": by_frame(one["position_losses"], config.frames) for one in ladder}
+    best = MovingDot(config.video_side, config.frames, config.habit, 0).frame_entropy.numpy()
+    frames = {  # the exact floor, and the mean excess over the best possible loss of each clip
+        f"{one['parameters']:,}": best + by_frame(one["position_losses"] - one["best_positions"], config.frames)
+        for one in ladder
+    }
     largest = list(frames.values())[-1]
-    best = by_frame(ladder[-1]["best_positions"], config.frames)
     rest = largest[1:]
     numbers = np.arange(2, config.frames + 1)
     fell = rest[0] > 1.05 * rest[-1]

@@ -37,7 +37,7 @@ def ladder(found: Sequence[Mapping[str, Any]], law: Any, edge: Mapping[str, Any]
             line, one.predict(x=line), style, color=PALETTE[1], label=f"{name}: {one.L_inf:.3g} + …^{one.alpha:.2f}"
         )
     for axes in (left, right):
-        axes.set_xscale("log")
+        _logarithmic(axes)
         if entropy is not None:
             axes.axhline(entropy, color=MUTED, ls="--", lw=1, label=f"entropy {entropy:.3g}")
         if axes.get_legend_handles_labels()[0]:
@@ -114,8 +114,10 @@ def percentiles(
         if law is not None:
             left.plot(line, law.predict(x=line), color=colour, lw=1)
         left.annotate(f"{level:g} %", (sizes[-1], curve[-1]), xytext=(5, -3), textcoords="offset points", fontsize=7.5)
-    left.set(xscale="log", xlabel="parameters N", ylabel="loss per image (nats)", title="percentiles over images")
+    left.set(xlabel="parameters N", ylabel="loss per image (nats)", title="percentiles over images")
+    left.set_xscale("log")
     left.set_xlim(sizes.min() * 0.8, sizes.max() * 2.5)
+    _logarithmic(left)
     right.plot(losses[-1], losses[0], "o", ms=2.5, alpha=0.5, color=PALETTE[0])
     ends = [min(losses[0].min(), losses[-1].min()), max(losses[0].max(), losses[-1].max())]
     right.plot(ends, ends, color=MUTED, lw=1)
@@ -167,7 +169,8 @@ def information_of(points: Mapping[str, Sequence[tuple[float, Any, float]]], exa
         ]
         axes.errorbar(sizes, middle, yerr=spread, fmt="o-", color=colour, label=name)
     axes.axhline(exact, color=MUTED, ls="--", label=f"exact {exact:.3g}")
-    axes.set(xscale="log", xlabel="parameters N", ylabel="information (nats)", ylim=(min(0, axes.get_ylim()[0]), None))
+    axes.set(xlabel="parameters N", ylabel="information (nats)", ylim=(min(0, axes.get_ylim()[0]), None))
+    _logarithmic(axes)
     axes.legend()
     return made
 
@@ -205,6 +208,18 @@ def aspect(ratios: np.ndarray, losses: np.ndarray, sizes: np.ndarray) -> "Figure
     axes.set(xscale="log", xlabel="width / layers", ylabel="loss (nats per token)")
     axes.margins(0.12, 0.2)
     return made
+
+
+def _logarithmic(axes: Any) -> None:
+    """A logarithmic axis on which only powers of ten are labelled, or the ends where there is none."""
+    from matplotlib.ticker import LogFormatterSciNotation, NullFormatter
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    few = np.log10(high / low) < 1.2
+    axes.xaxis.set_minor_formatter(
+        LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(0.6, 0.3)) if few else NullFormatter()
+    )
 
 
 def _shades(count: int) -> list[Any]:
