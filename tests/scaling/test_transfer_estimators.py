@@ -120,6 +120,10 @@ def test_harm_is_told_from_noise():
     assert [cell.ossified for cell in tested(0.1)][1:] == [True] * 6
     assert all(cell.transferred.high < 0 for cell in tested(0.1)[1:])
     assert not any(cell.ossified for cell in tested(0.0))
+    assert not any(cell.ossified for cell in tested(-0.1))
+    last = tested(-0.1)[-1]  # below all of the curve: how much more than none is not known
+    assert last.transferred.value == pytest.approx(0, abs=1e-6)
+    assert last.transferred.high == np.inf
     helped = tested(-0.1)[2]
     assert helped.transferred.low > 0
     assert helped.gap.value == pytest.approx(-0.1, abs=0.02)

@@ -82,7 +82,7 @@ def transfers(curves: Mapping[float, Curve], finetuned: Runs) -> Transfers:
         low[mine], high[mine] = found.data_for(finetuned.loss[mine])
         at = np.where(np.isfinite(high[mine]) & (low[mine] > 0), low[mine], finetuned.data[mine])
         noise = found.noise * np.sqrt(1 + 1 / found.repeats)  # of the run, and of the curve at that place
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             spread[mine] = noise / np.abs(found.slope_at(at))
         low_data[mine] = finetuned.data[mine] <= LOW_DATA * found.enough()
     return Transfers(finetuned, low, high, spread, low_data)

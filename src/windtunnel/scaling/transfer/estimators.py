@@ -9,6 +9,7 @@ import numpy as np
 from windtunnel.laboratory.errors import DataError
 from windtunnel.scaling.laws.interface import Floats
 from windtunnel.scaling.laws.transfer import DataTransferred
+from windtunnel.scaling.resampling import percentile_interval, widening
 from windtunnel.scaling.transfer.effective import Transfers, transfers
 from windtunnel.scaling.transfer.surface import Runs, surface
 
@@ -123,12 +124,13 @@ class TransferFit:
     def interval(
         self, function: Callable[[DataTransferred], float], estimator: str = "censored"
     ) -> tuple[float, float]:
-        """Bootstrap interval of anything that follows from the law; unbounded without a bootstrap."""
+        """Bootstrap interval, widened for few clusters, of what follows from the law; unbounded without a bootstrap."""
         rows = self.replicates.get(estimator)
         if rows is None or not len(rows):
             return (-np.inf, np.inf)
         drawn = [function(DataTransferred(*row)) for row in rows]
-        low, high = np.quantile(drawn, [0.5 - self.level / 2, 0.5 + self.level / 2])
+        clusters = len(np.unique(np.stack([self.transfers.runs.parameters, self.transfers.runs.seed]), axis=1).T)
+        low, high = percentile_interval(np.array(drawn), self.level, widening(clusters, 3, self.level))
         return float(low), float(high)
 
     def at_reference(self, law: DataTransferred) -> float:

@@ -18,7 +18,8 @@ class Ossification:
         parameters: N.
         data: D_F.
         gap: Loss of the fine-tuned minus that of the models from scratch, nats per token.
-        transferred: D_T with its interval; ends beyond the curve from scratch are bounds.
+        transferred: D_T with its interval, unbounded where the loss may be below all of the curve from scratch; where
+            it is, the value is the lower bound.
         ossified: Whether D_T is below 0 with all of its interval.
     """
 
@@ -59,8 +60,8 @@ def ossification(
             half = float(norm.ppf(0.5 + level / 2)) * curve.noise * 2**0.5 if np.isfinite(curve.noise) else np.inf
             gap = Estimate(gap.value, gap.value - half, gap.value + half, level)
         base = float(curve.loss_at(data))
-        value, low, high = (_data(curve, base + each) - data for each in (gap.value, gap.high, gap.low))
-        transferred = Estimate(value, min(low, value), max(high, value), level)
+        low, value, high = (_bounds(curve, base + each, data) for each in (gap.high, gap.value, gap.low))
+        transferred = Estimate(value[0], min(low[0], value[0]), max(high[1], value[1]), level)
         found.append(Ossification(float(size), float(data), gap, transferred, gap.low > 0 and transferred.high < 0))
     return found
 
@@ -70,8 +71,9 @@ def _by_seed(runs: Runs, size: float, data: float) -> dict[float, float]:
     return {float(seed): float(runs.loss[mine & (runs.seed == seed)].mean()) for seed in np.unique(runs.seed[mine])}
 
 
-def _data(curve: Curve, loss: float) -> float:
+def _bounds(curve: Curve, loss: float, data: float) -> tuple[float, float]:
+    """Lower and upper bound of D_T at this loss; an unbounded loss says nothing of it."""
     if not np.isfinite(loss):
-        return 0.0 if loss > 0 else np.inf
+        return (-data, -data) if loss > 0 else (np.inf, np.inf)
     low, high = curve.data_for(loss)
-    return float(high[0] if low[0] == 0 else low[0])
+    return float(low[0] - data), float(high[0] - data)

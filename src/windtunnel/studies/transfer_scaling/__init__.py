@@ -240,7 +240,7 @@ CLAIMS = [
         "size-matters-again",
         "With little data size helps fine-tuned models more than models from scratch.",
         "Figure 3",
-        AtMost(0, "nats per decade of N, fine-tuned − scratch"),
+        AtMost(-0.05, "nats per decade of N, fine-tuned − scratch"),
     ),
     Claim(
         "compute-frontier",
@@ -252,7 +252,7 @@ CLAIMS = [
         "ossification",
         "With much data a small pre-trained model ends worse than one from scratch.",
         "Figures 5 and 6",
-        AtMost(0, "D_T / D_F, smallest size, most data"),
+        AtLeast(0, "nats above the loss from scratch, which is D_T < 0; smallest size, most data"),
         False,
     ),
     Claim(

@@ -7,6 +7,7 @@ import numpy as np
 
 from windtunnel.laboratory.errors import DataError
 from windtunnel.laboratory.run import Run
+from windtunnel.scaling.resampling import percentile_interval, widening
 from windtunnel.scaling.transfer.effective import transfers
 from windtunnel.scaling.transfer.estimators import TransferFit, fit_transfer
 from windtunnel.scaling.transfer.forms import compare_forms, unified_check
@@ -29,7 +30,7 @@ from windtunnel.studies.transfer_scaling.proximity import reference
 if TYPE_CHECKING:
     from windtunnel.studies.transfer_scaling import Config
 
-CLUSTERS = "90 % interval over clusters (size, seed)."
+CLUSTERS = "90 % interval over clusters (size, seed), widened for few."
 
 
 def conclude_text(config: "Config", rows: Sequence[Mapping[str, Any]], run: Run) -> None:
@@ -153,7 +154,8 @@ def _conclude_law(fits: Mapping[str, TransferFit], run: Run) -> None:
     count = min(map(len, drawn))
     interval = (0.0, np.inf)
     if count:
-        low, high = np.quantile(drawn[0][:count] / drawn[1][:count], [0.05, 0.95])
+        clusters = len(np.unique(np.stack([text.transfers.runs.parameters, text.transfers.runs.seed]), axis=1).T)
+        low, high = percentile_interval(drawn[0][:count] / drawn[1][:count], text.level, widening(clusters, 3, 0.9))
         interval = (min(float(low), ratio), max(float(high), ratio))
     run.conclude("closer-mixture", ratio, interval=interval, evidence="fractions", note=f"Censored fits. {CLUSTERS}")
 
@@ -174,12 +176,12 @@ def _conclude_ossification(grid: Grid, run: Run) -> None:
         return
     figures.ossified(cells, run)
     last = max(cells, key=lambda cell: cell.data)
+    enough = grid.curves[last.parameters].enough()
     note = (
-        f"N = {last.parameters:.0f}, D_F = {last.data:.0f}; gap in loss {last.gap} nats. Interval: Student's, over "
-        f"seeds, by the curve. D_F is {last.data / grid.curves[last.parameters].enough():.2g} of the bound of D(N)."
+        f"N = {last.parameters:.0f}, D_F = {last.data:.0f}, {last.data / enough:.2g} of the bound of D(N). "
+        f"D_T / D_F = {last.transferred.value / last.data:.2f}, or more where the curve ends. Student's over seeds."
     )
-    scaled = [end / last.data for end in (last.transferred.value, last.transferred.low, last.transferred.high)]
-    run.conclude("ossification", Estimate(*scaled), evidence="ossification", note=note)
+    run.conclude("ossification", last.gap, evidence="ossification", note=note)
 
 
 def _conclude_unified(grid: Grid, fits: Mapping[str, TransferFit], run: Run) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from windtunnel.laboratory.errors import DataError
 from windtunnel.scaling.laws.interface import Floats
+from windtunnel.scaling.resampling import percentile_interval, widening
 from windtunnel.scaling.transfer.effective import Transfers, transfers
 from windtunnel.scaling.transfer.surface import Curve, Runs, surface
 from windtunnel.statistics.estimates import Estimate
@@ -77,7 +78,7 @@ class Grid:
     def estimate(
         self, statistic: Callable[["Grid"], float], generator: np.random.Generator, resamples: int
     ) -> Estimate | None:
-        """A statistic with its percentile interval over clusters; None where it cannot be taken.
+        """A statistic with its percentile interval over clusters, widened for few; None where it cannot be taken.
 
         Resamples from which it cannot be taken are left out; where that is most of them, the interval is unbounded.
         """
@@ -94,7 +95,7 @@ class Grid:
         found = [one for one in drawn if np.isfinite(one)]
         if len(found) < resamples / 2 or not np.isfinite(value):
             return Estimate(value, -np.inf, np.inf, LEVEL)
-        low, high = np.quantile(found, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+        low, high = percentile_interval(np.array(found), LEVEL, widening(len(self.clusters), 1, LEVEL))
         return Estimate(value, min(float(low), value), max(float(high), value), LEVEL)
 
 
