@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from windtunnel.cli import ladder, models, planning, runs, scaling, transfer
+from windtunnel.cli import ladder, models, planning, repetition, runs, scaling, transfer
 from windtunnel.laboratory.errors import WindtunnelError
 
 INTERRUPTED = 130
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (runs.app, models.app, planning.app, ladder.app, transfer.app, scaling.app):
+for verbs in (runs.app, models.app, planning.app, ladder.app, transfer.app, scaling.app, repetition.app):
     app.add_typer(verbs)
 
 
