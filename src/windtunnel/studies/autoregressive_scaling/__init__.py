@@ -27,17 +27,19 @@ class Config(StudyConfig):
     )
     image_side: int = Field(8, ge=6, le=32, description="pixels of the side of an image")
     image_sizes: Sizes = Field(
-        ((16, 2), (32, 2), (32, 4), (48, 4), (48, 6), (64, 8)), description="width and layers of each image model"
+        ((16, 2), (32, 4), (48, 6), (64, 8), (80, 10)),
+        description="width and layers of each image model: width / layers 8, as in the paper",
     )
-    image_steps: int = Field(500, ge=4, description="optimizer steps on images")
+    image_steps: int = Field(450, ge=4, description="optimizer steps on images")
     video_sizes: Sizes = Field(((16, 2), (32, 2)), description="width and layers of each video model")
     video_side: int = Field(4, ge=3, description="pixels of the side of a frame")
     frames: int = Field(8, ge=4, description="frames of a clip")
     habit: float = Field(0.2, gt=0, description="concentration of a clip's preferences: the smaller, the stronger")
     video_steps: int = Field(700, ge=4, description="optimizer steps on video")
     caption_sizes: Sizes = Field(((16, 2), (48, 4)), description="width and layers of each captioned-image model")
-    caption_steps: int = Field(750, ge=4, description="optimizer steps on captioned images")
-    blank_steps: int = Field(300, ge=4, description="optimizer steps of fine-tuning with half of the rows blank")
+    caption_side: int = Field(6, ge=4, le=32, description="pixels of the side of a captioned image")
+    caption_steps: int = Field(1_200, ge=4, description="optimizer steps on captioned images")
+    blank_steps: int = Field(600, ge=4, description="optimizer steps of fine-tuning with half of the rows blank")
     maths_sizes: Sizes = Field(((16, 2), (32, 3), (48, 3)), description="width and layers of each mathematics model")
     maths_modules: tuple[Literal["add", "larger", "digit"], ...] = Field(
         ("larger", "digit"), min_length=1, description="kinds of problems"
@@ -83,6 +85,7 @@ PRESETS = {
         video_side=6,
         video_steps=3_000,
         caption_sizes=((16, 2), (24, 3), (32, 4), (48, 6)),
+        caption_side=8,
         caption_steps=3_000,
         blank_steps=600,
         maths_sizes=((16, 2), (32, 4), (64, 8)),
@@ -105,6 +108,7 @@ PRESETS = {
         frames=16,
         video_steps=250_000,
         caption_sizes=((64, 2), (128, 2), (256, 4), (512, 4), (512, 8), (768, 12)),
+        caption_side=32,
         caption_steps=250_000,
         blank_steps=10_000,
         maths_sizes=((64, 8), (128, 16), (256, 32), (512, 64)),

@@ -82,10 +82,17 @@ def text(config: "Config", seed: int, null: bool) -> Domain:
     return known(MarkovChain(transition, TEXT_CONTEXT, seed), "learned", config, seed, null)
 
 
+def captioned(
+    direction: Direction, config: "Config", seed: int, *, paired: bool = True, blank: float = 0.0
+) -> CaptionedPictures:
+    """The world of captioned pictures."""
+    return CaptionedPictures(direction, seed, side=config.caption_side, paired=paired, blank=blank)
+
+
 def captions(direction: Direction, config: "Config", seed: int, null: bool, blank: float = 0.0) -> Domain:
     """Captioned pictures; in the null control captions are those of other pictures."""
-    world = CaptionedPictures(direction, derived_seed(seed, blank) % 2**31, paired=not null, blank=blank)
-    test = CaptionedPictures(direction, seed).rows(HELD_OUT, config.held_out)
+    world = captioned(direction, config, derived_seed(seed, blank) % 2**31, paired=not null, blank=blank)
+    test = captioned(direction, config, seed).rows(HELD_OUT, config.held_out)
     return Domain(world, test, "learned")
 
 

@@ -44,7 +44,7 @@ def ladder(found: Sequence[Mapping[str, Any]], law: Any, edge: Mapping[str, Any]
             axes.legend()
     losses = np.concatenate([one["curve"] for one in found])
     bottom = min(losses.min(), entropy if entropy is not None else np.inf)
-    left.set_ylim(bottom - 0.05 * np.ptp(losses), losses.max() + 0.05 * np.ptp(losses))
+    left.set_ylim(bottom - 0.05 * np.ptp(losses), losses.max() + 0.3 * np.ptp(losses))  # room for the legends
     left.set(xlabel="parameters N", ylabel="loss (nats per token)", title="L(N)")
     right.set(xlabel="compute 6 N D (FLOPs)", title="L(C), darker: smaller models")
     return made
@@ -72,7 +72,7 @@ def images(rows: Mapping[str, np.ndarray]) -> "Figure":
     for line, (name, values) in zip(axes, rows.items(), strict=True):
         for axis, image in zip(line, values, strict=False):
             _draw(axis, image, top)
-        line[0].set_title(name)
+        line[0].set_title(name, loc="left")
     return made
 
 

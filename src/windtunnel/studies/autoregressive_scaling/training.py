@@ -12,7 +12,6 @@ from torch.nn import functional
 from windtunnel.data.images import ImageRows, LabelledImages, digits
 from windtunnel.data.sources import Rows
 from windtunnel.data.worlds.arithmetic import answers
-from windtunnel.data.worlds.captions import CaptionedPictures
 from windtunnel.laboratory.run import Run
 from windtunnel.models.counting import count_parameters, training_flops
 from windtunnel.models.interface import from_module
@@ -147,7 +146,7 @@ def _tell(member: Member, model: Transformer, rows: Tensor) -> dict[str, Any]:
     """Losses with and without what is given, before and after fine-tuning on rows half of which are blank."""
     config, run = member.config, member.run
     direction = "text-to-image" if member.domain == "text-to-image" else "image-to-text"
-    world = CaptionedPictures(direction, member.seed)  # type: ignore[arg-type]
+    world = domains.captioned(direction, config, member.seed)  # type: ignore[arg-type]
     found: dict[str, Any] = {
         "information": world.information,
         "pointwise": world.pointwise_information(rows.cpu()).numpy(),
