@@ -10,6 +10,7 @@ from torch import Tensor
 from windtunnel.inference.batches import left_padded, right_padded
 from windtunnel.inference.cache import Cache
 from windtunnel.inference.decoder import Decoder
+from windtunnel.inference.sums import fast
 
 Prompt = tuple[int, ...]
 
@@ -40,7 +41,7 @@ class CachedRows:
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
-        self.cache = Cache(0, columns_last=decoder.device.type == "cpu")
+        self.cache = Cache(0, columns_last=fast(decoder.device.type))
 
     def admit(self, prompts: Sequence[Prompt]) -> Tensor:
         """Append a row for each prompt, and return the logits after it."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from windtunnel.inference.cache import Cache
+from windtunnel.inference.sums import weighted_sums
 from windtunnel.models.configuration import TransformerConfig
 from windtunnel.models.layout import Layout
 from windtunnel.models.sites import Tap, visit
@@ -220,26 +221,24 @@ def one_query(
 ) -> Float[Tensor, "batch 1 heads value_width"]:
     """`attend` of one query a row to keys and values `in_tables`, for a model that samples on a CPU.
 
-    Both products are weighted sums of rows of a table: scores of the rows of transposed keys, weighted by the query,
-    and results of the rows of values, weighted by the pattern. torch's kernel for such sums (made for embeddings)
-    fetches memory ahead; matrix kernels, the fused one too, wait for it at every head of every row.
+    Both products are weighted sums of rows of memory (see `inference.sums`): scores of the rows of transposed keys,
+    weighted by the query, and results of the rows of values, weighted by the pattern.
     """
     batch, heads, _, width = query.shape
     shared, columns, room, bags = key.shape[1], key.shape[2], key.stride(3), batch * heads
     rows, starts = _bags(bags, heads // shared, width, width)
     table = key.as_strided((batch * shared * width, room), (room, 1))
-    scores = torch.embedding_bag(table, rows, starts, False, 0, False, (query * scale).reshape(-1))[0][:, :columns]
+    scores = weighted_sums(table, rows, starts, (query * scale).reshape(-1))[:, :columns]
     if allowed is not None:
         scores = scores.view(batch, heads, columns).masked_fill(~allowed[:, 0], -math.inf).view(bags, columns)
     rows, starts = _bags(bags, heads // shared, columns, room)
     table = value.as_strided((batch * shared * room, value.shape[3]), (value.shape[3], 1))
-    z = torch.embedding_bag(table, rows, starts, False, 0, False, scores.softmax(dim=-1).view(-1))[0]
-    return z.view(batch, 1, heads, -1)
+    return weighted_sums(table, rows, starts, scores.softmax(dim=-1).view(-1)).view(batch, 1, heads, -1)
 
 
 @functools.lru_cache(maxsize=4)  # every layer of a step asks for the same two
 def _bags(bags: int, alike: int, taken: int, room: int) -> tuple[Tensor, Tensor]:
-    """For `torch.embedding_bag`: the first `taken` of `room` rows, `alike` times, then those of the next `room`."""
+    """Rows and starts of `weighted_sums`: the first `taken` of each `room` rows, `alike` times over."""
     with torch.inference_mode(False):
         first = torch.arange(bags // alike).repeat_interleave(alike) * room
         return (first[:, None] + torch.arange(taken)).view(-1), torch.arange(bags) * taken

@@ -112,9 +112,9 @@ def normalised(module: nn.Module, x: Float[Tensor, "rows width"]) -> Float[Tenso
 
 @functools.lru_cache(maxsize=8)
 def _constants(square: float) -> tuple[Tensor, Tensor]:
-    """The root of a number, and zero."""
+    """The root of a number, and zero; without dimensions, so the dtype of what they meet stays."""
     with torch.inference_mode(False):
-        return torch.tensor(square**0.5), torch.tensor(0.0)
+        return torch.tensor(square**0.5, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64)
 
 
 def listeners(module: Transformer) -> list[dict[int, Any]]:
