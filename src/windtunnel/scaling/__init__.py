@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from windtunnel.scaling.fitting import Fit, fit
     from windtunnel.scaling.laws import LAWS, find_law
-    from windtunnel.scaling.profile import Profile, profile
+    from windtunnel.scaling.profiling import Profile, profile
     from windtunnel.scaling.saving import load_law, save_law
     from windtunnel.scaling.selection import Scored, compare, select
     from windtunnel.scaling.tables import Table, read_table
@@ -34,7 +34,7 @@ __all__ = [
 _HOMES = {
     "fitting": ("Fit", "fit"),
     "laws": ("LAWS", "find_law"),
-    "profile": ("Profile", "profile"),
+    "profiling": ("Profile", "profile"),
     "saving": ("load_law", "save_law"),
     "selection": ("Scored", "compare", "select"),
     "tables": ("Table", "read_table"),

@@ -11,7 +11,7 @@ from windtunnel.laboratory.errors import DataError, UsageError
 from windtunnel.scaling.fitting import Fit, fit
 from windtunnel.scaling.laws import find_law
 from windtunnel.scaling.pitfalls import TOKENS_PER_PARAMETER
-from windtunnel.scaling.profile import profile
+from windtunnel.scaling.profiling import profile
 from windtunnel.scaling.selection import compare
 from windtunnel.scaling.tables import Chosen, Table, read_table
 
