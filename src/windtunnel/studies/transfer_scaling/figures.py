@@ -33,18 +33,18 @@ def curves(grid: Grid, run: Run) -> None:
         )
     _arrow(axes[0], grid, size)
     axes[0].set(xscale="log", xlabel="tokens of Python", ylabel="loss (nats per token)", title=f"N = {size:,.0f}")
-    axes[0].legend(loc="lower left")
+    axes[0].legend(loc="upper right")
     for place, (each, curve) in enumerate(grid.curves.items()):
         at = np.geomspace(curve.smallest, curve.largest, 200)
         axes[1].plot(at, curve.loss_at(at), color=plots.PALETTE[place], label=f"N = {each:,.0f}")
         axes[1].plot(curve.enough(), curve.loss_at(curve.enough()), "v", color=plots.PALETTE[place])
     axes[1].set(xscale="log", xlabel="tokens of Python", title="from scratch; ▼ bound of D(N)")
-    axes[1].legend(loc="lower left")
+    axes[1].legend(loc="upper right")
     run.figure(
         "curves",
         figure,
         "Left: the effective data of a fine-tuned model are where the curve from scratch has its loss; the data "
-        "transferred are the length of the arrow. Right: curves from scratch and, for each a lower bound of D(N).",
+        "transferred are the length of the arrow. Right: curves from scratch and for each a lower bound of D(N).",
         {"enough": {f"{each:g}": curve.enough() for each, curve in grid.curves.items()}},
     )
 
@@ -61,6 +61,15 @@ def _arrow(axis: Any, grid: Grid, size: float) -> None:
     start, end, loss = found.runs.data[one], found.high[one], found.runs.loss[one]
     axis.annotate("", (end, loss), (start, loss), arrowprops={"arrowstyle": "->", "color": "black"})
     axis.text((start * end) ** 0.5, loss, r"$D_T$", ha="center", va="bottom")
+
+
+def _size_axis(axis: Any, sizes: Floats) -> None:
+    """A logarithmic axis of parameters, labelled at the sizes trained."""
+    at = np.unique(sizes)
+    axis.set_xscale("log")
+    axis.set_xticks(at, [f"{size:,.0f}" for size in at], minor=False)
+    axis.set_xticks([], minor=True)
+    axis.set_xlabel("parameters N")
 
 
 def fractions(grid: Grid, fits: Mapping[str, TransferFit], run: Run) -> None:
@@ -86,7 +95,9 @@ def fractions(grid: Grid, fits: Mapping[str, TransferFit], run: Run) -> None:
                 axis.plot(at, transferred / (transferred + data), color=colour)
             shown[f"{name}, {data:.0f}"] = share.tolist()
         axis.axhline(0, color=plots.MUTED, linewidth=0.7)
-        axis.set(xscale="log", xlabel="parameters N", title=f"after {name}", ylim=(-0.6, 1.05))
+        lowest = min((min(values) for values in shown.values() if values), default=0.0)
+        axis.set(title=f"after {name}", ylim=(max(min(lowest, 0.0), -1.0) - 0.05, 1.05))
+        _size_axis(axis, found.runs.parameters)
         if axis.get_legend_handles_labels()[0]:
             axis.legend(loc="lower right")
     axes[0][0].set_ylabel(r"$D_T \,/\, (D_F + D_T)$")
@@ -123,20 +134,22 @@ def sizes(grid: Grid, run: Run) -> None:
     """Figure 3: loss over size at fixed D_F."""
     figure, axis = plots.figure(6.4, 3.6)
     tuned = grid.of("text")
-    for place, data in enumerate(np.unique(tuned.column("data"))):
+    several = [
+        d for d in np.unique(tuned.column("data")) if len(np.unique(tuned.runs.parameters[tuned.runs.data == d])) > 1
+    ]
+    for place, data in enumerate(several):
         for name, style in ((SCRATCH, "--"), ("text", "-")):
             part = grid.of(name).runs
             mine = part.select(part.data == data)
             at = np.unique(mine.parameters)
-            if len(at) < 2:
-                continue
             loss = [mine.loss[mine.parameters == size].mean() for size in at]
             axis.plot(at, loss, style, marker="o", markersize=4, color=plots.PALETTE[place])
             if name == "text":
                 axis.plot([], [], color=plots.PALETTE[place], label=f"$D_F$ = {data:,.0f}")
     axis.plot([], [], "--", color=plots.MUTED, label="from scratch")
     axis.plot([], [], "-", color=plots.MUTED, label="after text")
-    axis.set(xscale="log", xlabel="parameters N", ylabel="loss (nats per token)")
+    _size_axis(axis, tuned.runs.parameters)
+    axis.set_ylabel("loss (nats per token)")
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     run.figure("sizes", figure, "Loss by size at fixed amounts of Python: from scratch and after text.")
 
@@ -267,8 +280,9 @@ def proximity(
         ]
         for axis, at in ((axes[0], levels), (axes[1], distances)):
             axis.plot(at, worths, "o-", markersize=4, color=plots.PALETTE[place], label=f"languages {language}")
-            axis.axhline(0, color=plots.MUTED, linewidth=0.7)
-    axes[0].set(xlabel="proximity ρ", ylabel="$D_T$ at the reference cell (tokens)", yscale="symlog")
+    axes[0].set(xlabel="proximity ρ", ylabel="$D_T$ at the reference cell (tokens)")
+    if min(min(worths) for worths in by_language.values()) > 0:
+        axes[0].set_yscale("log")
     axes[1].set(xlabel="divergence rate (nats per token)")
     axes[0].legend()
     run.figure(
