@@ -5,6 +5,7 @@ A page per study, from its docstring, config, presets and claims; and a page of 
 
 import html
 import inspect
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from windtunnel.laboratory.study import Study, StudyModule
 from windtunnel.studies import STUDIES
 
 SOURCE = Path(__file__).parent.parent / "src"
+PICTURES = Path(__file__).parent / "pictures" / "studies"
 READY = [study for study in STUDIES if not study.planned]
 WIDE = ["---", "hide: [toc]", "---"]  # room for tables instead of a short table of contents
 
@@ -78,6 +80,7 @@ def _study(study: Study) -> str:
             f"windtunnel run {study.id} --null  # the cause removed",
             "```",
             "",
+            *_figures(study),
             "## Claims",
             "",
             "A bar is part of the claim, not of a run. Claims marked ○ hold without their cause as well, so the null",
@@ -93,6 +96,16 @@ def _study(study: Study) -> str:
             "",
         ]
     )
+
+
+def _figures(study: Study) -> list[str]:
+    """Figures of the quick preset, kept under `pictures/studies/` with what they show."""
+    shown = json.loads((PICTURES / "captions.json").read_text(encoding="utf-8")).get(study.id, {})
+    lines = []
+    for name, caption in shown.items():
+        text = _cell(caption)
+        lines += [f"![{text}](../pictures/studies/{study.id}.{name}.svg)", "", f"*{text}*", ""]
+    return ["## Figures", "", "From the quick preset, seed 0.", "", *lines] if lines else []
 
 
 def _claims(module: StudyModule) -> list[str]:
