@@ -39,7 +39,9 @@ def test_duplicates_of_a_corpus_are_counted_and_read_back(capsys, tmp_path):
     kept = [json.loads(line)["text"] for line in (tmp_path / "kept.jsonl").read_text().splitlines()]
     assert kept == [long, "one thing", "another"]
     (tmp_path / "found.json").write_text(shown.out)
-    code, shown = run(capsys, "repetition", "--parameters", "8e8", "--histogram", str(tmp_path / "found.json"), "--json")
+    code, shown = run(
+        capsys, "repetition", "--parameters", "8e8", "--histogram", str(tmp_path / "found.json"), "--json"
+    )
     assert json.loads(shown.out)["repeated_share"] == pytest.approx(0.8)
     code, shown = run(capsys, "deduplicate", str(corpus), "--exact")
     assert "clusters by size" in shown.out
