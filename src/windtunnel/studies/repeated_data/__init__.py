@@ -203,9 +203,9 @@ CLAIMS = [
     Claim("prefix-matching", "Prefix matching loses effective size.", "Figure 6", AtMost(0.68, "of its size")),
     Claim(
         "fine-tuning",
-        "Fine-tuned on Python, the damaged model is worse than one trained on it from scratch.",
+        "Fine-tuned on Python, the damaged model is worse than the control, and than one trained on it from scratch.",
         "Figures 11 and 12",
-        AtLeast(0.0, "nats worse"),
+        AtLeast(0.03, "nats worse than either"),
     ),
 ]
 
