@@ -55,7 +55,7 @@ def test_house_rules_tie_rate_and_warm_up_to_size():
     assert small.learning_rate > large.learning_rate
     assert small.warmup == count_parameters(decoder(1, 8)).non_embedding
     assert large.warmup == 100_000  # no more than a tenth
-    assert small.steps == round(1e6 / (32 * 64))
+    assert small.steps == round(1e6 / (16 * 64))
     assert small.name != Rung.of(decoder(1, 8), 1e6, seed=1).name
 
 

@@ -121,12 +121,19 @@ def test_one_experiment_can_be_chosen(text, tmp_path):
     assert tested == {"shape"}
 
 
-def test_the_reduced_null_replicates_no_effect_where_the_real_run_does(text, tmp_path):
-    changed = {"experiments": ["sizes", "contexts"], "tokens": 60_000, "text": 70_000, "rows": 64, "batch": 16}
-    found = execute(STUDY, settings=settings(text, **changed), out=tmp_path / "run", workers=1)
-    assert "sample-efficiency" in effects_replicated(found)
-    null = execute(STUDY, settings=settings(text, **changed), out=tmp_path / "null", workers=1, null=True)
-    assert not effects_replicated(null)
+def test_size_helps_where_there_is_something_to_learn_and_not_in_the_reduced_null(text, tmp_path):
+    changed = {"experiments": ["sizes"], "tokens": 40_000, "text": 50_000, "rows": 64, "batch": 8, "seeds": 2}
+    changed["sizes"] = [[1, 8], [1, 12], [1, 16], [1, 32]]  # all wide enough to learn frequencies within the run
+    runs = [
+        execute(STUDY, settings=settings(text, **changed), out=tmp_path / str(null), workers=1, null=null)
+        for null in (False, True)
+    ]
+    found, null = ({finding.id: finding.value for finding in run.ledger} for run in runs)
+    assert found["larger-is-better"] < -0.9 < null["larger-is-better"]
+    assert found["size-law"] > 0.95 > null["size-law"]
+    assert found["sample-efficiency"] > 1.5
+    assert null["sample-efficiency"] is None
+    assert not effects_replicated(runs[1])
 
 
 def test_the_null_of_all_experiments_replicates_no_effect(text, tmp_path):

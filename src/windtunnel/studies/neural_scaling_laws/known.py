@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 POINTS = "chinchilla-points.csv"
 STAIRS = Path("porian-2024") / "runs.jsonl"
-ORDINARY = 2.2e-9
-"""Relative tolerance at which SciPy's L-BFGS-B stops by default."""
-
 OUTLIERS = 5
 """Points with the fewest tokens per parameter, which Besiroglu et al. leave out of 245."""
 
@@ -83,12 +80,12 @@ def _refit(points: dict[str, Any], config: "Config", run: Run) -> None:
     run.conclude("chinchilla-allocation", one.exponent, evidence="chinchilla-points")
     replicates: Any = found.replicates
     run.conclude("chinchilla-spread", float(np.std(replicates.exponent, ddof=1)), note="Over bootstrap refits.")
-    early: Any = fit("chinchilla", reduction="mean", tolerance=ORDINARY, **points)
+    early: Any = fit("chinchilla", reduction="mean", tolerance="loose", **points)
     strict: Any = fit("chinchilla", reduction="mean", **points)
     run.conclude(
         "mean-misleads",
         abs(early.law.exponent - 0.514),
-        note=f"Averaged, tolerance {ORDINARY:g}: a = {early.law.exponent:.4f}. " + " ".join(early.warnings),
+        note=f"Averaged, by SciPy's L-BFGS-B as it comes: a = {early.law.exponent:.4f}. " + " ".join(early.warnings),
     )
     run.conclude("strict-agrees", abs(strict.law.exponent - one.exponent))
     figure, axes = plots.figure(columns=2)
@@ -212,7 +209,7 @@ def planted(config: "Config", run: Run) -> None:
     run.figure("planted", figure, "How far exponents fitted to runs with 1 % noise are from the planted ones.", found)
     truth = Chinchilla(1.8, 500.0, 400.0, 0.6, 0.2)
     budgets = np.geomspace(1e18, 1e21, 4)
-    ladder = np.geomspace(0.3, 3, 9) * float(truth.optimum(budgets[1]).parameters)  # the same sizes at every budget
+    ladder = np.geomspace(0.1, 10, 9) * float(truth.optimum(3e19).parameters)  # the same sizes at every budget
     n, c = np.tile(ladder, len(budgets)), np.repeat(budgets, len(ladder))
     runs = (n, c / (6 * n))
     loss = np.asarray(truth.predict(parameters=runs[0], tokens=runs[1]))

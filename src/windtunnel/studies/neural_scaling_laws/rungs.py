@@ -70,7 +70,7 @@ def _shapes(config: "Config", seed: int) -> Declared:
         found[shape] = Rung.of(model, config.shape_tokens, batch=config.batch, evaluations=config.points, seed=seed)
     middle = config.shapes[len(config.shapes) // 2]
     for heads in (1, 2):
-        if heads != _heads(middle[1]) and middle[1] % heads == 0:
+        if heads != _heads(middle[1]) and middle[1] % (2 * heads) == 0:
             model = _model(config, middle, heads=heads)
             found["heads", heads] = Rung.of(
                 model, config.shape_tokens, batch=config.batch, evaluations=config.points, seed=seed
@@ -79,7 +79,7 @@ def _shapes(config: "Config", seed: int) -> Declared:
 
 
 def _heads(width: int) -> int:
-    return next(heads for heads in range(max(1, round(width / 16)), 0, -1) if width % heads == 0)
+    return next(heads for heads in range(max(1, round(width / 16)), 0, -1) if width % (2 * heads) == 0)
 
 
 def _batches(config: "Config", seed: int) -> Declared:

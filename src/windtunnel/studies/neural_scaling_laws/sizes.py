@@ -39,7 +39,7 @@ def rank_with_size(losses: np.ndarray) -> float:
     from scipy.stats import spearmanr
 
     rounded = np.round(losses / PAPERS_SPREAD)
-    return 0.0 if np.ptp(rounded) == 0 else float(spearmanr(np.arange(len(rounded)), rounded).statistic)
+    return 0.0 if np.ptp(rounded) == 0 else round(float(spearmanr(np.arange(len(rounded)), rounded).statistic), 12)
 
 
 def explained(parameters: np.ndarray, losses: np.ndarray) -> float:
