@@ -109,8 +109,9 @@ def test_nearer_languages_transfer_more_and_only_if_they_are_learned(tmp_path):
     assert value(found, "ossification-detected") < 0
     null = execute(STUDY, settings=SYNTHETIC, out=tmp_path / "null", workers=1, null=True)
     assert not effects_replicated(null)
-    worths = json.loads((null.directory / "figures" / "proximity.json").read_text())["data"]["transferred"]["0"]
-    assert max(worths) < 1_000
+    nothing = json.loads((null.directory / "figures" / "proximity.json").read_text())["data"]["transferred"]["0"]
+    assert nothing[2] < 0.5 * worths[2]  # some trained weights are better than none, whatever they have read
+    assert max(nothing) - min(nothing) < 0.5 * (max(worths) - min(worths))
 
 
 def test_what_needs_no_training_holds(tmp_path):
