@@ -29,7 +29,7 @@ class Fit:
     Attributes:
         law: With the fitted parameters.
         columns: What was fitted: an array [rows] for each variable and for the output.
-        objective: The weighted Huber loss at the minimum.
+        objective: The weighted Huber loss at the minimum; NaN if the law was written by hand.
         residuals: ln(observed) − ln(predicted) [rows].
         warnings: What a reader should know before trusting the numbers, a sentence each.
         replicates: One law that holds the batch of bootstrap refits, or none.
@@ -114,7 +114,7 @@ class Fit:
             "units": self.law.units(),
             "meanings": self.law.meanings(),
             "runs": len(self.residuals),
-            "objective": self.objective,
+            "objective": self.objective if np.isfinite(self.objective) else None,
             "median_absolute_residual": float(np.median(np.abs(self.residuals))) if len(self.residuals) else None,
             "settings": self.settings,
             "warnings": self.warnings,

@@ -19,10 +19,11 @@ from windtunnel.scaling.optimization import HuberObjective, minimize
 from windtunnel.statistics.intervals import checked
 
 REACH = 6.0
-"""How far from the fit a parameter of a logarithm is looked for, in e-folds."""
+"""How far from the fit ends are looked for: e-folds of a positive parameter, multiples of any other (at least 1)."""
 
-GRID, ROUNDS, STARTS = 32, 3, 3
-"""Places tried at once in each direction, how often the interval between two of them is divided, and starts of each."""
+GRID, PARTS, ROUNDS, STARTS = 24, 11, 3, 3
+"""Places tried at once in each direction, into how many parts the step past the end is divided, how often, and starts
+of each place."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Profile:
     Attributes:
         symbol: The parameter.
         value: As fitted.
-        low: Lower end; 0, or minus infinity, if the data do not bound it.
-        high: Upper end; infinite if the data do not bound it.
+        low: Lower end; 0, or minus infinity, if the data do not bound it within `REACH` of the fit.
+        high: Upper end; infinite if the data do not bound it within `REACH`.
         level: Coverage aimed at.
     """
 
@@ -93,9 +94,12 @@ def profile(fitted: Fit, symbol: str | None = None, *, level: float | None = Non
         return np.asarray(least - fitted.objective <= allowed)
 
     reach = REACH if law.positive()[place] else REACH * max(1.0, abs(float(best[place])))
+    lowest = float(best[place])
+    if name == law.irreducible:  # a constant that vanished in the fit is e-folds below where the data could tell
+        lowest = max(lowest, float(problem.target.min()) - 2 * REACH)
     down = _end(lambda distance: inside(best[place] - distance), reach)
-    up = _end(lambda distance: inside(best[place] + distance), reach)
-    low, high = float(best[place]) - down, float(best[place]) + up
+    up = _end(lambda distance: inside(lowest + distance), reach + (2 * REACH if lowest > best[place] else 0.0))
+    low, high = float(best[place]) - down, lowest + up
     if law.positive()[place]:
         low, high = math.exp(low), math.exp(high)
     return Profile(name, fitted.parameters[name], low, high, level)
@@ -113,12 +117,12 @@ def _begins(fitted: Fit, problem: HuberObjective, best: Floats) -> Floats:
 def _end(inside: Callable[[Floats], NDArray[np.bool_]], reach: float) -> float:
     """How far one may go and still be inside: infinite if all of the reach is."""
     grid = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, GRID)]) * reach
-    for _ in range(ROUNDS):
+    for _ in range(1 + ROUNDS):
         outside = np.flatnonzero(~inside(grid[1:]))
         if not len(outside):
             return math.inf if grid[-1] == reach else float(grid[-2])
         first = int(outside[0])
-        grid = np.linspace(grid[first], grid[first + 1], GRID // 2)
+        grid = np.linspace(grid[first], grid[first + 1], PARTS + 1)
     return float(grid[0])
 
 
@@ -129,7 +133,8 @@ def _precision(fitted: Fit, free_share: float) -> float:
     hold many of them.
     """
     residuals, objective = fitted.residuals, fitted.problem
-    assert objective is not None
+    if objective is None:
+        raise UsageError("A fit that was read from a file has no profile; fit the law again.")
     weights: Floats = objective.weights[0] / objective.weights[0].mean()
     unit = float(objective.weights[0].mean())
     spread = 1.4826 * float(np.median(np.abs(residuals)))

@@ -38,17 +38,23 @@ def load_law(path: str | Path) -> Fit:
         law = kind(*(float(stored["parameters"][symbol]) for symbol in kind.symbols()))
         drawn = stored.get("replicates")
         replicates = kind(*(np.array(drawn[symbol], dtype=np.float64) for symbol in kind.symbols())) if drawn else None
-        columns = {name: np.array(values, dtype=np.float64) for name, values in stored.get("columns", {}).items()}
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{place} must give numbers for {', '.join(kind.symbols())} under parameters.") from error
-    residuals = np.array([])
-    if columns:
-        inputs = {variable.name: columns[variable.name] for variable in kind.variables}
-        residuals = np.log(columns[kind.output.name]) - np.log(law.predict(**inputs))
+    columns, residuals = {}, np.array([])
+    try:
+        if stored.get("columns"):
+            columns = {name: np.array(values, dtype=np.float64) for name, values in stored["columns"].items()}
+            inputs = {variable.name: columns[variable.name] for variable in kind.variables}
+            residuals = np.log(columns[kind.output.name]) - np.log(law.predict(**inputs))
+        objective = float(np.nan if stored.get("objective") is None else stored["objective"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"The columns of {place} are not those of {kind.name}; leave them out, or fit again."
+        ) from error
     return Fit(
         law,
         columns,
-        float(stored.get("objective") or np.nan),
+        objective,
         residuals,
         warnings=[str(line) for line in stored.get("warnings", [])],
         replicates=replicates,
