@@ -16,7 +16,8 @@ from windtunnel.scaling.modalities import TABLE_5
 from windtunnel.studies import find
 from windtunnel.studies.autoregressive_scaling import CLAIMS, PRESETS, Config
 from windtunnel.studies.autoregressive_scaling.domains import problems, shape
-from windtunnel.studies.autoregressive_scaling.experiments import collapse, straightness
+from windtunnel.studies.autoregressive_scaling.laws import straightness
+from windtunnel.studies.autoregressive_scaling.sequences import collapse
 from windtunnel.studies.autoregressive_scaling.training import (
     Classifier,
     LabelledRows,

@@ -25,6 +25,9 @@ from windtunnel.training.objectives import next_token, token_losses
 if TYPE_CHECKING:
     from windtunnel.studies.autoregressive_scaling import Config
 
+Found = list[dict[str, Any]]
+"""What was measured of the members of a ladder, from the smallest."""
+
 ON_CURVE = 128
 """Held-out rows measured along the way."""
 
@@ -314,3 +317,8 @@ def _classify(member: Member) -> dict[str, Any]:
         with torch.no_grad():
             found[name] = (model(test.rows().to(run.device)).argmax(1).cpu() == test.labels).double().numpy()
     return found
+
+
+def column(ladder: Found, name: str) -> np.ndarray:
+    """One number of every member."""
+    return np.array([one[name] for one in ladder], dtype=np.float64)
