@@ -13,6 +13,7 @@ from windtunnel.scaling.fitting import fit
 from windtunnel.scaling.laws.chinchilla import Chinchilla
 from windtunnel.scaling.laws.kaplan import LossOfParametersAndTokens
 from windtunnel.scaling.pitfalls import pitfalls
+from windtunnel.scaling.reports import report_fit
 from windtunnel.scaling.resampling import percentile_interval, widening
 
 LAW = Chinchilla(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
@@ -246,6 +247,19 @@ def test_the_public_points_give_the_published_refit():
     assert found.parameters["beta"] == pytest.approx(0.367, abs=0.01)
     assert float(found.law.exponent) == pytest.approx(0.514, abs=0.01)
     assert 0.015 <= float(found.deviation(lambda law: law.exponent)) <= 0.025
+
+
+@pytest.mark.data
+def test_the_report_leaves_the_shortest_out_and_says_what_they_do():
+    points()
+    path = Path(os.environ["WINDTUNNEL_DATA"]) / "chinchilla-points.csv"
+    found, document = report_fit("chinchilla", path)
+    assert found.parameters == pytest.approx(fit("chinchilla", **without_the_shortest(points())).parameters, rel=1e-3)
+    assert (document["runs"], document["all_runs"]["runs"]) == (240, 245)
+    assert document["all_runs"]["parameters"]["beta"] == pytest.approx(0.453, abs=0.002)
+    assert "5 of 245 runs are left out" in document["warnings"][0]
+    low, high = document["profile"]["interval"]
+    assert 1.7 < low < 1.817 < high < 1.9
 
 
 @pytest.mark.data
