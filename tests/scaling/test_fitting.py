@@ -43,8 +43,7 @@ def test_exponents_of_forty_noisy_runs(law):
     assert found.warnings == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("law", [LAW, TABLE_2])
+@pytest.mark.parametrize("law", [LAW, pytest.param(TABLE_2, marks=pytest.mark.slow)])
 def test_intervals_cover_the_truth_as_often_as_they_say(law):
     hits = dict.fromkeys(exponents(law), 0)
     missed = {symbol: [] for symbol in hits}

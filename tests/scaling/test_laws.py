@@ -119,7 +119,7 @@ def test_a_fit_finds_what_was_planted(name):
             assert found.parameters[symbol] == pytest.approx(value, rel=0.02, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.parametrize("name", [name for name in PLANTED if len(PLANTED[name][0].symbols()) < 6])
 def test_noise_moves_predictions_by_less_than_itself(name):
     law, variables = sampled(name, 40, seed=2)
     truth = law.predict(**named(law, variables))

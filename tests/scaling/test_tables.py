@@ -143,6 +143,7 @@ def test_finished_trainings_are_rows_and_others_are_not(tmp_path):
         ("runs.csv", bytes(range(256)), "is binary"),
         ("runs.csv", b"N,D,loss\0", "is binary"),
         ("runs.csv", b"N,D,loss\n", "has no rows"),
+        ("runs.csv", b'"', "has no rows"),
         ("runs.csv", b"N,D,loss\n1,2\n", "Line 2 of .* has 2 values for 3 columns"),
         ("runs.csv", b"N,N,loss\n1,2,3\n", "two columns named 'N'"),
         ("runs.jsonl", b"{\n", "no JSON that can be read"),

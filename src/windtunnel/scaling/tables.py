@@ -228,6 +228,8 @@ def _delimited(path: Path, text: str) -> dict[str, list[Any]]:
         rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise DataError(f"{path} cannot be read as a table ({error}); give CSV, TSV, JSON lines or Parquet.") from error
+    if not rows:  # as in a file of one quotation mark
+        return {}
     names = [name.strip() for name in rows[0]]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
