@@ -140,6 +140,7 @@ def test_finished_trainings_are_rows_and_others_are_not(tmp_path):
     [
         ("runs.csv", b"", "is empty"),
         ("runs.csv", b" \n\n", "is empty"),
+        ("runs.csv", b"\x1c", "is empty"),
         ("runs.csv", bytes(range(256)), "is binary"),
         ("runs.csv", b"N,D,loss\0", "is binary"),
         ("runs.csv", b"N,D,loss\n", "has no rows"),

@@ -205,6 +205,8 @@ def read_table(place: str | Path) -> Table:
         text = "\0"
     if "\0" in text:
         raise DataError(f"{path} is binary and not a table; give CSV, TSV, JSON lines or Parquet.")
+    if not text.strip():  # more counts as white space in text than in bytes
+        raise DataError(f"{path} is empty; give a table with a row for each finished run.")
     if path.suffix in (".jsonl", ".ndjson", ".json") or text.lstrip()[0] in "{[":
         return _checked(str(path), _records(path, text))
     return _checked(str(path), _delimited(path, text))
