@@ -68,6 +68,10 @@ def test_an_unknown_preset_is_explained():
 def test_nineteen_studies_with_unique_names():
     assert len(STUDIES) == len({study.id for study in STUDIES}) == len({study.paper for study in STUDIES}) == 19
     assert [study.id for study in STUDIES if not study.planned] == [
+        "neural-scaling-laws",
+        "autoregressive-scaling",
+        "transfer-scaling",
+        "repeated-data",
         "induction-heads",
         "toy-models-of-superposition",
     ]

@@ -190,3 +190,12 @@ def test_bad_declarations_are_one_sentence(options, word, tmp_path, capsys):
     assert stopped.value.code == 2
     assert word in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_guessing_by_frequencies_costs_the_entropy_of_shuffled_text(tmp_path):
+    generator = np.random.default_rng(0)
+    shares = np.array([0.5, 0.3, 0.2])
+    (tmp_path / "letters.txt").write_text("".join(generator.choice(list("abc"), p=shares, size=40_000)))
+    material = gather(tmp_path / "kept", str(tmp_path / "letters.txt"), (), tokens=30_000)
+    found = material.frequencies_loss(next(iter(material.held_out)), 16, 150)
+    assert found == pytest.approx(-(shares * np.log(shares)).sum(), abs=0.03)

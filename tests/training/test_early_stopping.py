@@ -51,7 +51,9 @@ def test_a_handful_of_rows_is_overfitted_and_the_best_weights_are_kept():
         return float(total / count), float(total / count)
 
     config = CONFIG.model_copy(update={"steps": 400})
-    found = train_to_best(small.model(), next_token, FiniteRows(rows, 16, 0), config, measure, keep_weights=True)
+    found = train_to_best(
+        small.model(), next_token, FiniteRows(rows, 16, 0), config, measure, rule=Stopping(spacing=1), keep_weights=True
+    )
     assert found.ended == "turned"
     assert 0 < found.step < 400
     again = small.model()

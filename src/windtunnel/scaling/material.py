@@ -49,6 +49,12 @@ class Material:
         source = PackedSource(self._open(self.held_out[name]), context, 0, boundaries=False)
         return source.rows(0, min(count, source.epoch))["tokens"]
 
+    def frequencies_loss(self, name: str, context: int, count: int) -> float:
+        """Loss of guessing by the frequencies of tokens in the text learned from, on `test_rows`; nats per token."""
+        learned = np.bincount(np.asarray(self._open(self.train).tokens), minlength=self.vocabulary) + 1.0
+        met = np.bincount(self.test_rows(name, context, count)[:, 1:].flatten().numpy(), minlength=self.vocabulary)
+        return float(-(met / met.sum() * np.log(learned / learned.sum())).sum())
+
     def _open(self, path: Path) -> TokenFile:
         file = TokenFile.open(path)
         if not self.shuffled:

@@ -31,6 +31,16 @@ READERS = {
     "recurrent": read_recurrent,
 }
 
+LEARNED_FIRST = {
+    "sizes": ("larger-is-better", "size-law", "sample-efficiency", "position-exponent", "other-text"),
+    "contexts": ("short-context",),
+    "recurrent": ("lstm-plateau",),
+}
+"""Claims that are judged only if every model of the experiment has learned at least the frequencies of tokens."""
+
+NEAR = 0.1
+"""Nats by which a model may miss the loss of those frequencies and still count as having learned them."""
+
 
 def train_and_read(config: "Config", run: Run) -> None:
     """Train what the chosen experiments declare, then read them.
@@ -56,9 +66,24 @@ def train_and_read(config: "Config", run: Run) -> None:
     write_table(run.directory / "ladder.csv", list(rows.values()))
     found = {name: {key: rows[rung] for key, rung in several.items()} for name, several in declared.items()}
     uncertainty = Uncertainty(_spread(found.get("sizes", {})), run.generator("uncertainty"))
+    frequencies = material.frequencies_loss(next(iter(material.held_out)), config.context, config.rows)
     for name, of_experiment in found.items():
         READERS[name](of_experiment, uncertainty, config, run, material)
+        if name in LEARNED_FIRST:
+            _insist_on_frequencies(list(of_experiment.values()), frequencies, LEARNED_FIRST[name], run)
     _show_runs(list(rows.values()), uncertainty, run)
+
+
+def _insist_on_frequencies(rows: list[Row], frequencies: float, claims: tuple[str, ...], run: Run) -> None:
+    """Judge no claim by models that are still learning the frequencies: larger ones learn even those faster."""
+    worst = max(rows, key=lambda row: row.best_loss)
+    if worst.best_loss > frequencies + NEAR:
+        for claim in claims:
+            run.conclude(
+                claim,
+                note=f"Needs models that have learned at least the frequencies of tokens ({frequencies:.2f} nats); "
+                f"one of {worst.parameters:,} parameters ends at {worst.best_loss:.2f}. Train longer.",
+            )
 
 
 def _spread(rows: dict[Any, Row]) -> float:
