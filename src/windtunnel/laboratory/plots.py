@@ -5,6 +5,7 @@ paper.
 """
 
 import io
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,7 @@ def to_svg(figure: "Figure", name: str) -> str:
     from matplotlib import rc_context
     from matplotlib.legend import Legend
 
+    _thin_labels(figure)
     for legend in figure.findobj(Legend):  # a frame drawn outside the house style would be a white box
         legend.set_frame_on(False)
     buffer = io.StringIO()
@@ -102,3 +104,29 @@ def to_svg(figure: "Figure", name: str) -> str:
     ink = "<style>svg{color:#1d2129;fill:currentColor}@media (prefers-color-scheme:dark){svg{color:#e4e6eb}}</style>"
     end_of_tag = text.index(">") + 1
     return text[:end_of_tag] + ink + text[end_of_tag:]
+
+
+SHORT = 5.0
+"""Ratio of the ends of an axis below which Matplotlib's own labels have room."""
+
+
+def _thin_labels(figure: "Figure") -> None:
+    """On logarithmic axes label powers of ten, and 2 and 5 between them where there are fewer than two."""
+    from matplotlib.axes import Axes
+    from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, NullFormatter
+
+    def two_and_five(value: float, _: int) -> str:
+        exponent = math.floor(math.log10(value))
+        digits = value / 10.0**exponent
+        near = min((2, 5), key=lambda digit: abs(digits - digit))
+        return f"${near} \\times 10^{{{exponent}}}$" if abs(digits - near) < 1e-6 else ""
+
+    for axes in figure.findobj(Axes):
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_scale() != "log" or not isinstance(axis.get_minor_formatter(), LogFormatterSciNotation):
+                continue
+            low, high = sorted(axis.get_view_interval())
+            if high / low < SHORT:
+                continue
+            powers = math.floor(math.log10(high)) - math.ceil(math.log10(low)) + 1
+            axis.set_minor_formatter(NullFormatter() if powers >= 2 else FuncFormatter(two_and_five))

@@ -37,7 +37,7 @@ def ladder(found: Sequence[Mapping[str, Any]], law: Any, edge: Mapping[str, Any]
             line, one.predict(x=line), style, color=PALETTE[1], label=f"{name}: {one.L_inf:.3g} + …^{one.alpha:.2f}"
         )
     for axes in (left, right):
-        _logarithmic(axes)
+        axes.set_xscale("log")
         if entropy is not None:
             axes.axhline(entropy, color=MUTED, ls="--", lw=1, label=f"entropy {entropy:.3g}")
         if axes.get_legend_handles_labels()[0]:
@@ -117,7 +117,7 @@ def percentiles(
     left.set(xlabel="parameters N", ylabel="loss per image (nats)", title="percentiles over images")
     left.set_xscale("log")
     left.set_xlim(sizes.min() * 0.8, sizes.max() * 2.5)
-    _logarithmic(left)
+    left.set_xscale("log")
     right.plot(losses[-1], losses[0], "o", ms=2.5, alpha=0.5, color=PALETTE[0])
     ends = [min(losses[0].min(), losses[-1].min()), max(losses[0].max(), losses[-1].max())]
     right.plot(ends, ends, color=MUTED, lw=1)
@@ -170,7 +170,7 @@ def information_of(points: Mapping[str, Sequence[tuple[float, Any, float]]], exa
         axes.errorbar(sizes, middle, yerr=spread, fmt="o-", color=colour, label=name)
     axes.axhline(exact, color=MUTED, ls="--", label=f"exact {exact:.3g}")
     axes.set(xlabel="parameters N", ylabel="information (nats)", ylim=(min(0, axes.get_ylim()[0]), None))
-    _logarithmic(axes)
+    axes.set_xscale("log")
     axes.legend()
     return made
 
@@ -208,18 +208,6 @@ def aspect(ratios: np.ndarray, losses: np.ndarray, sizes: np.ndarray) -> "Figure
     axes.set(xscale="log", xlabel="width / layers", ylabel="loss (nats per token)")
     axes.margins(0.12, 0.2)
     return made
-
-
-def _logarithmic(axes: Any) -> None:
-    """A logarithmic axis on which only powers of ten are labelled, or the ends where there is none."""
-    from matplotlib.ticker import LogFormatterSciNotation, NullFormatter
-
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    few = np.log10(high / low) < 1.2
-    axes.xaxis.set_minor_formatter(
-        LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(0.6, 0.3)) if few else NullFormatter()
-    )
 
 
 def _shades(count: int) -> list[Any]:
