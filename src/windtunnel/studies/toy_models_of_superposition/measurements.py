@@ -27,8 +27,11 @@ Floats = NDArray[np.float64]
 def measure(task: tuple[str, "Config", Run]) -> Result:
     """Run one experiment in its sub-run, or read back what an earlier run of it stored."""
     name, config, run = task
-    torch.set_flush_denormal(True)
-    return run.stage("measured", lambda: EXPERIMENTS[name](config, run))
+    torch.set_flush_denormal(True)  # weights that fade to nothing would slow the processor several-fold
+    try:
+        return run.stage("measured", lambda: EXPERIMENTS[name](config, run))
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def bank(
