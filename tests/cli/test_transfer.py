@@ -67,10 +67,10 @@ def test_the_law_of_a_table_of_runs(table, capsys):
         (lambda text: text.replace("pretrained", "origin", 1), "'pretrained'", 1),
         (lambda text: text.replace(",text,", ",,"), "one pre-training", 1),
         (lambda text: text.replace(",text,", ",code,", 1), "one pre-training", 1),
-        (lambda text: text + "\n1e5,many,3.0,text,0", "line 70", 1),
+        (lambda text: text + "\n1e5,many,3.0,text,0", "Row 69 of column 'data'", 1),
         (lambda text: text + "\n1e5,-4,3.0,text,0", "positive", 1),
         (lambda text: text + "\n1e9,1e4,3.0,text,0", "from scratch", 1),
-        (lambda text: "", "no column", 1),
+        (lambda text: "", "is empty", 1),
     ],
 )
 def test_a_wrong_table_is_one_sentence(change, word, code, table, capsys):

@@ -1,12 +1,12 @@
 """The law of transfer of one's own runs, from a table of them."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
 from windtunnel.laboratory.errors import DataError
 from windtunnel.scaling.laws.interface import Floats
+from windtunnel.scaling.tables import read_table
 from windtunnel.scaling.transfer.calculator import Case, calculate
 from windtunnel.scaling.transfer.estimators import TransferFit, fit_transfer
 from windtunnel.scaling.transfer.surface import Runs, surface
@@ -19,36 +19,33 @@ FROM_SCRATCH = frozenset({"", "0", "no", "false", "none", "scratch"})
 
 
 def read_runs(path: str | Path) -> tuple[Runs, Runs]:
-    """Runs from scratch and fine-tuned ones, from a CSV file.
+    """Runs from scratch and fine-tuned ones, from a table.
 
     Args:
-        path: With the columns `parameters`, `data` (the data set's size: of fine-tuned runs D_F), `loss`, `pretrained`
-            (empty, `no` or `scratch` for runs from scratch) and, if runs were repeated, `seed`.
+        path: As `tables.read_table` reads it, with the columns `parameters`, `data` (the data set's size: of fine-tuned
+            runs D_F), `loss`, `pretrained` (empty, `no` or `scratch` for runs from scratch) and, if runs were repeated,
+            `seed`.
 
     Raises:
         DataError: The file cannot be read, lacks a column or one of the two kinds, holds what is no number, or names
             more than one pre-training.
     """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows, names = list(reader), [name.strip() for name in reader.fieldnames or ()]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as CSV ({error}); give a table of runs.") from error
-    missing = [name for name in COLUMNS if name not in names]
+    table = read_table(path)
+    missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise DataError(
             f"{path} has no column {missing[0]!r}; a table of runs has {', '.join(COLUMNS)} and, if repeated, seed."
         )
+    numbers = np.stack([table.numbers(name) for name in COLUMNS[:3]], axis=1)
+    seeded = table.columns.get("seed", [""] * len(table))
     kinds: dict[str, list[tuple[Floats, str]]] = {}
-    for number, row in enumerate(rows, start=2):
-        clean = {(name or "").strip(): (value or "").strip() for name, value in row.items() if isinstance(value, str)}
-        try:
-            values = np.array([float(clean[name]) for name in COLUMNS[:3]])
-        except (KeyError, ValueError):
-            raise DataError(f"{path} line {number} has a parameter count, data or loss that is no number.") from None
-        kind = clean.get("pretrained", "").lower()
-        kinds.setdefault("" if kind in FROM_SCRATCH else kind, []).append((values, clean.get("seed") or "0"))
+    for row, (values, pretrained, seed) in enumerate(
+        zip(numbers, table.columns["pretrained"], seeded, strict=True), start=1
+    ):
+        if not np.isfinite(values).all():
+            raise DataError(f"{path} row {row} has a parameter count, data or loss that is no number; fill it in.")
+        kind = "" if pretrained is None else str(pretrained).strip().lower()
+        kinds.setdefault("" if kind in FROM_SCRATCH else kind, []).append((values, str(seed or "0").strip()))
     if len(kinds) != 2 or "" not in kinds:
         found = ", ".join(sorted(kind or "scratch" for kind in kinds)) or "no runs"
         raise DataError(
