@@ -12,7 +12,7 @@ from windtunnel.scaling.laws import find_law
 from windtunnel.scaling.laws.interface import Floats, Law, Optimum, checked_positive
 from windtunnel.scaling.optimization import HuberObjective, Minima, minimize, minimize_loosely
 from windtunnel.scaling.pitfalls import pitfalls
-from windtunnel.scaling.resampling import percentile_interval, refit, widening
+from windtunnel.scaling.resampling import percentile_interval, refit, student, widening
 from windtunnel.statistics.intervals import checked, numbered
 
 DELTA = 1e-3
@@ -200,7 +200,9 @@ def fit(
     if bootstrap:
         again = refit(objective, found.points[best], member, weight, bootstrap, seed, search)
         replicates = kind.of(objective.to_parameters(again.points))
-        inflation, failed = widening(int(member.max()) + 1, free, level), float(1 - again.converged.mean())
+        nearly_absolute = delta < np.median(np.abs(objective.residuals(found.points[best][None])[0]))
+        inflation = (student if nearly_absolute else widening)(int(member.max()) + 1, free, level)
+        failed = float(1 - again.converged.mean())
     fitted = Fit(
         kind.of(objective.to_parameters(found.points[best])),
         {**{v.name: x for v, x in zip(kind.variables, variables, strict=True)}, kind.output.name: observed},

@@ -42,16 +42,24 @@ def refit(
     return search(objective.reweighted(drawn), np.repeat(best[None], count, axis=0))
 
 
-def widening(runs: int, parameters: int, level: float) -> float:
-    """How much wider than the replicates' spread an interval must be for few runs.
+def student(runs: int, parameters: int, level: float) -> float:
+    """How much wider than the replicates' spread an interval must be for few runs, by Student's quantiles.
 
-    Resampling n runs of which p are spent on parameters shrinks the spread by about √((n − p) / n), and normal
-    quantiles should be Student's (Hesterberg, 2015, "What teachers should know about the bootstrap").
+    So for fits whose loss is all but absolute, whose replicates of few runs spread enough by themselves: corrected as
+    in `widening`, 90 % intervals of planted exponents held 97 % of them.
     """
     from scipy.stats import norm, t
 
-    free = max(runs - parameters, 1)
-    return float((runs / free) ** 0.5 * t.ppf(0.5 + level / 2, free) / norm.ppf(0.5 + level / 2))
+    return float(t.ppf(0.5 + level / 2, max(runs - parameters, 1)) / norm.ppf(0.5 + level / 2))
+
+
+def widening(runs: int, parameters: int, level: float) -> float:
+    """The same where the spread falls short, too: of least squares, of means, and of sizes read off few budgets.
+
+    Resampling n runs of which p are spent on parameters shrinks the spread by about √((n − p) / n) (Hesterberg, 2015,
+    "What teachers should know about the bootstrap").
+    """
+    return float((runs / max(runs - parameters, 1)) ** 0.5 * student(runs, parameters, level))
 
 
 def percentile_interval(drawn: Floats, level: float, inflation: float = 1.0) -> tuple[Any, Any]:
