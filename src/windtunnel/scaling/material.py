@@ -59,7 +59,7 @@ class Material:
         file = TokenFile.open(path)
         if not self.shuffled:
             return file
-        mixed = np.random.default_rng(derived_seed("shuffled", path.name)).permutation(np.asarray(file.tokens))
+        mixed = np.random.default_rng(derived_seed("shuffled")).permutation(np.asarray(file.tokens))
         return replace(file, tokens=mixed)
 
 

@@ -76,13 +76,13 @@ def train_and_read(config: "Config", run: Run) -> None:
 
 def _insist_on_frequencies(rows: list[Row], frequencies: float, claims: tuple[str, ...], run: Run) -> None:
     """Judge no claim by models that are still learning the frequencies: larger ones learn even those faster."""
-    worst = max(rows, key=lambda row: row.best_loss)
-    if worst.best_loss > frequencies + NEAR:
+    worst = max(rows, key=lambda row: row.loss)
+    if worst.loss > frequencies + NEAR:
         for claim in claims:
             run.conclude(
                 claim,
                 note=f"Needs models that have learned at least the frequencies of tokens ({frequencies:.2f} nats); "
-                f"one of {worst.parameters:,} parameters ends at {worst.best_loss:.2f}. Train longer.",
+                f"one of {worst.parameters:,} parameters ends at {worst.loss:.2f}. Train longer.",
             )
 
 
