@@ -162,3 +162,23 @@ def holm(p_values: Sequence[float]) -> list[float]:
         worst = max(worst, min(1.0, p_values[index] * (len(p_values) - place)))
         adjusted[index] = worst
     return [float(value) for value in adjusted]
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for the false discovery rate (Benjamini and Hochberg, 1995), in the order given.
+
+    Taking as found what is at most q here, the expected share of false ones among the found is at most q, for tests
+    that are independent or positively dependent.
+
+    Raises:
+        DataError: One is not between 0 and 1.
+    """
+    for p_value in p_values:
+        if not 0 <= p_value <= 1:
+            raise DataError(f"A p-value is between 0 and 1, not {p_value}; a test that was not done has none.")
+    adjusted = np.empty(len(p_values))
+    least = 1.0
+    for place, index in enumerate(np.argsort(p_values)[::-1]):
+        least = min(least, p_values[index] * len(p_values) / (len(p_values) - place))
+        adjusted[index] = least
+    return [float(value) for value in adjusted]
