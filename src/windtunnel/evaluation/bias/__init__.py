@@ -1,0 +1,1 @@
+"""Bias: what a model assumes about people, scored as the published benchmarks score it."""
