@@ -29,6 +29,8 @@ test-all: $(READY)  ## Also the slow ones: quick presets, their null controls, c
 bench: $(READY)  ## Speed against peers, as ratios measured in one run
 	$(ONE_THREAD) $(BIN)/python benchmarks/toy_models.py --quick
 	$(ONE_THREAD) $(BIN)/python benchmarks/training.py --quick
+	$(ONE_THREAD) $(BIN)/python benchmarks/fitting.py --quick
+	$(ONE_THREAD) $(BIN)/python benchmarks/ladder.py --quick
 
 lint: $(READY)  ## Style, types, layers, documentation
 	$(BIN)/ruff check src tests docs benchmarks

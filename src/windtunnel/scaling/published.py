@@ -13,6 +13,7 @@ import numpy as np
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.laboratory.study import nearest
 from windtunnel.scaling.laws.chinchilla import Chinchilla
+from windtunnel.scaling.laws.deployment import DownstreamError, OverTraining
 from windtunnel.scaling.laws.hyperparameters import BatchSize, LearningRate
 from windtunnel.scaling.laws.interface import Law
 from windtunnel.scaling.laws.kaplan import (
@@ -79,6 +80,10 @@ HOFFMANN = "Hoffmann et al. (2022; arXiv:2203.15556)"
 KAPLAN = "Kaplan et al. (2020; arXiv:2001.08361)"
 CHINCHILLA_RUNS = {"parameters": (4.4e7, 1.62e10)}
 KAPLAN_RUNS = {"parameters": (768.0, 1.5e9), "tokens": (2.2e7, 2.3e10)}
+GADRE = "Gadre et al. (2024; arXiv:2403.08540)"
+GADRE_RUNS = {"flops": (1.34e16, 2.04e19), "tokens_per_parameter": (20.0, 320.0)}
+GADRE_LOSS = "Loss on C4, per token of GPT-NeoX's tokenizer, whatever was trained on; five runs of four sizes."
+GADRE_ERROR = "Mean error of the 17 tasks on which their models beat chance, over the loss on C4; six models."
 SCALES = "The scale constants depend on the vocabulary and have no meaning of their own; compare predictions."
 
 _TABLE = (
@@ -215,6 +220,36 @@ _TABLE = (
         "non-embedding",
         "For a schedule that ends at 1e-5, not at a share of the peak.",
         {"parameters": (0.0, 1e9), "tokens": (0.0, 1e11)},
+    ),
+    *(
+        Published(
+            f"gadre-2024-{data}",
+            OverTraining(*loss),
+            f"{GADRE}, equation 4, {text}: a refit of the runs they publish",
+            "total",
+            GADRE_LOSS,
+            GADRE_RUNS,
+        )
+        for data, text, loss in (
+            ("c4", "C4", (1.50826, 141.277, 189.516, 0.121236)),
+            ("redpajama", "RedPajama", (1.83665, 212.236, 366.687, 0.136425)),
+            ("refinedweb", "RefinedWeb", (1.73446, 157.116, 246.207, 0.127197)),
+        )
+    ),
+    *(
+        Published(
+            f"gadre-2024-{data}-error",
+            DownstreamError(*error),
+            f"{GADRE}, equation 5, {text}: a refit of the runs they publish",
+            "none",
+            GADRE_ERROR,
+            {"loss": range_of},
+        )
+        for data, text, error, range_of in (
+            ("c4", "C4", (0.849742, 2.07891, 0.756121), (2.66, 5.22)),
+            ("redpajama", "RedPajama", (0.856992, 2.20649, 0.714591), (2.77, 5.39)),
+            ("refinedweb", "RefinedWeb", (0.865280, 2.21481, 0.707049), (2.76, 5.27)),
+        )
     ),
 )
 PUBLISHED = {item.name: item for item in _TABLE}

@@ -32,6 +32,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     "minimum_steps": ("minimum_steps", "s_min", "smin"),
     "minimum_flops": ("minimum_flops", "c_min", "cmin"),
     "learning_rate": ("learning_rate", "lr"),
+    "pretraining_data": ("pretraining_data", "pretraining_tokens", "pretrain_tokens", "d_p"),
+    "finetuning_data": ("finetuning_data", "finetuning_tokens", "finetune_tokens", "d_f"),
+    "first": ("first", "first_loss", "loss_first"),
 }
 """Names by which columns are known, the first of them first; case and punctuation do not matter."""
 

@@ -14,9 +14,11 @@ from windtunnel.scaling.laws.kaplan import (
     LossOfParametersAndTokens,
     LossOfTokens,
 )
+from windtunnel.scaling.laws.other_losses import LossToLoss
 from windtunnel.scaling.laws.power import BrokenPowerLaw, Growth, PowerLaw, PowerLawPlusConstant
 from windtunnel.scaling.laws.repetition import DamageBoundary, DataConstrained
 from windtunnel.scaling.laws.transfer import DataTransferred, UnifiedTransfer
+from windtunnel.scaling.laws.transfer_gap import EffectiveDataLoss, TransferGap
 
 LAWS: dict[str, type[Law]] = {
     law.name: law
@@ -37,6 +39,9 @@ LAWS: dict[str, type[Law]] = {
         DamageBoundary,
         DataTransferred,
         UnifiedTransfer,
+        TransferGap,
+        EffectiveDataLoss,
+        LossToLoss,
         OverTraining,
         DownstreamError,
         LearningRate,
