@@ -128,15 +128,19 @@ class Mark(_Record):
     error: str | None = None
 
 
+class MissingRole(UsageError):
+    """A task needs a model in a role that none plays."""
+
+
 class Models(dict[str, "LanguageModel"]):
     """The models of an evaluation by role: `subject` is the model asked, others are named as they are used.
 
     Raises:
-        UsageError: On asking for a role that no model plays.
+        MissingRole: On asking for a role that no model plays.
     """
 
     def __missing__(self, role: str) -> "LanguageModel":
-        raise UsageError(f"This task needs a model in the role of {role}; name one with --model-role {role}=MODEL.")
+        raise MissingRole(f"This task needs a model in the role of {role}; name one with --model-role {role}=MODEL.")
 
 
 class Solver(Protocol):

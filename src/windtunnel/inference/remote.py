@@ -45,6 +45,10 @@ class _Again(Exception):
         self.after = after
 
 
+class OutOfReach(WindtunnelError):
+    """A server, or the budget, gives no more answers for now: another request would fare the same."""
+
+
 @dataclass
 class Budget:
     """What may be spent, and what has been.
@@ -66,12 +70,12 @@ class Budget:
         """Count a request about to be sent.
 
         Raises:
-            WindtunnelError: Nothing is left.
+            OutOfReach: Nothing is left.
         """
         if self.max_requests is not None and self.requests >= self.max_requests:
-            raise WindtunnelError(f"The budget of {self.max_requests} requests is spent; raise it and run again.")
+            raise OutOfReach(f"The budget of {self.max_requests} requests is spent; raise it and run again.")
         if self.max_tokens is not None and self.tokens >= self.max_tokens:
-            raise WindtunnelError(f"The budget of {self.max_tokens} tokens is spent; raise it and run again.")
+            raise OutOfReach(f"The budget of {self.max_tokens} tokens is spent; raise it and run again.")
         self.requests += 1
 
 
@@ -129,7 +133,8 @@ class Client:
             check: Reads a reply; a reply it cannot read (`LookupError`, `TypeError`, `ValueError`) is asked for again.
 
         Raises:
-            WindtunnelError: A request failed for good, or the budget is spent.
+            WindtunnelError: A request failed for good.
+            OutOfReach: All that failed did so since the server cannot be reached or the budget is spent.
         """
         outcomes = _run(self._ask_all(path, requests, check))
         failures = [outcome for outcome in outcomes if isinstance(outcome, WindtunnelError)]
@@ -137,7 +142,8 @@ class Client:
             kept = " Finished ones are kept: run again to ask for the rest."
             if self.cache is None:
                 kept = " Finished ones are lost when this process ends: name a cache to keep them."
-            raise WindtunnelError(
+            kind = OutOfReach if all(isinstance(failure, OutOfReach) for failure in failures) else WindtunnelError
+            raise kind(
                 f"{len(failures)} of {len(requests)} requests failed, the first so: {failures[0]}{kept}"
             )
         return [outcome for outcome in outcomes if not isinstance(outcome, WindtunnelError)]
@@ -195,7 +201,7 @@ class Client:
                         raise _Again(f"the reply is not of the known form ({error!r})") from error
                     self._keep(name, path, request, reply, time.monotonic() - began)
         except _Again as error:
-            raise WindtunnelError(
+            raise OutOfReach(
                 f"{self.url}{path} failed {self.attempts} times, at last since {error}; check the server."
             ) from error
         return value
