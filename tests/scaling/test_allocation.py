@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from windtunnel.laboratory.errors import DataError, UsageError
+from windtunnel.laboratory.errors import UsageError
 from windtunnel.scaling.allocation import APPROACHES, compare, optimal_sizes
 from windtunnel.scaling.allocation_report import exponents, rows, sizes
-from windtunnel.scaling.laws.chinchilla import Chinchilla
 from windtunnel.scaling.published import find_published
 from windtunnel.scaling.reconciliation import (
     KAPLAN_SIZES,
     best_non_embedding_flops,
     count_twice,
-    staircase,
     total_parameters,
 )
 
@@ -185,42 +183,3 @@ def test_the_closed_form_of_the_simulation():
     flops, fine = np.log(read.flops[read.inner]), np.linspace(np.log(KAPLAN_SIZES[0]), np.log(KAPLAN_SIZES[-1]), 500)
     best = np.interp(flops, np.log(best_non_embedding_flops(LAW, np.exp(fine))), fine)
     assert read.exponent == pytest.approx(np.polyfit(flops, best, 1)[0], abs=0.02)
-
-
-def published_rows(law, hparams, warmup, decay, data_set="rw"):
-    """A few runs in the columns of Porian et al.'s frame."""
-    found = []
-    for width, depth in ((96, 3), (128, 4), (192, 5), (256, 6), (384, 8), (512, 9), (768, 12), (1024, 14), (1536, 18)):
-        hidden = 256 * -(-int(8 * width / 3) // 256)
-        bare = (4 * width + 3 * hidden) * width * depth
-        steps = np.unique(np.geomspace(20, 3e5, 400).astype(int))
-        losses = law.formula(bare + 50432 * width, steps * 128.0 * 2048)
-        found.append(
-            {
-                "dataset": data_set, "hparams": hparams, "warmup": warmup, "decay": decay, "width": width,
-                "depth": depth, "seq_len": 2048, "bs": 128, "vocab_size": 50432,
-                "train/loss": dict(zip(steps.tolist(), losses.tolist(), strict=True)),
-                "val/loss": dict(zip(steps.tolist(), losses.tolist(), strict=True)),
-            }
-        )  # fmt: skip
-    return found
-
-
-def test_the_staircase_reads_the_published_format():
-    law = Chinchilla(1.8, 480.0, 2100.0, 0.35, 0.37)
-    runs = published_rows(law, "base", "long", "kaplan") + published_rows(law, "tuned", "short", "const")
-    found = staircase(runs)
-    assert [stair.name for stair in found] == [
-        "Kaplan et al. reproduced",
-        "unembedding counted",
-        "optimizer tuned by size",
-    ]
-    assert [stair.published for stair in found] == [0.835, 0.706, 0.497]
-    bare, head, tuned = (stair.exponent for stair in found)
-    assert head == pytest.approx(law.exponent, abs=0.02)
-    assert tuned == head  # the same losses
-    assert bare - head > 0.1  # of the same runs
-    with pytest.raises(DataError, match="owt2"):
-        staircase(runs, "owt2")
-    with pytest.raises(DataError, match="no column 'decay'"):
-        staircase([{"dataset": "rw", "hparams": "base", "warmup": "long"}])

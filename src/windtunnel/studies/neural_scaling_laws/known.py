@@ -9,7 +9,6 @@ import numpy as np
 
 from windtunnel.laboratory import plots
 from windtunnel.laboratory.errors import DataError
-from windtunnel.laboratory.files import read_lines
 from windtunnel.laboratory.run import Run
 from windtunnel.scaling.fitting import Fit, fit
 from windtunnel.scaling.isoflop import isoflop_parabolas, variable_projection
@@ -18,13 +17,17 @@ from windtunnel.scaling.laws.chinchilla import Chinchilla
 from windtunnel.scaling.laws.kaplan import PF_DAY, LossOfParametersAndTokens, compute_exponent
 from windtunnel.scaling.planning import plan
 from windtunnel.scaling.published import find_published
-from windtunnel.scaling.reconciliation import count_twice, staircase
+from windtunnel.scaling.reconciliation import count_twice
+from windtunnel.scaling.staircase import read_published, staircase
 
 if TYPE_CHECKING:
     from windtunnel.studies.neural_scaling_laws import Config
 
 POINTS = "chinchilla-points.csv"
-STAIRS = Path("porian-2024") / "runs.jsonl"
+STAIRS = (
+    Path("porian-2024") / "experiment_results.pickle.xz",  # every run
+    Path("porian-2024") / "summary_df.pickle.xz",  # the losses at each budget, read off them
+)
 OUTLIERS = 5
 """Points with the fewest tokens per parameter, which Besiroglu et al. leave out of 245."""
 
@@ -181,13 +184,25 @@ def _counts(run: Run) -> None:
     axes.set(xscale="log", yscale="log", xlabel="6 N D in that count", ylabel="best size in that count")
     axes.legend()
     run.figure("counting-simulated", figure, "One law, the same curves, two ways to count: Kaplan's exponent appears.")
-    path = _data(STAIRS)
+    path = next((found for found in map(_data, STAIRS) if found is not None), None)
     if path is None:
-        run.conclude("porian-staircase", note=_needs(STAIRS) + " One JSON object a run, as Porian et al. publish them.")
+        run.conclude("porian-staircase", note=f"{_needs(STAIRS[0])} Or {STAIRS[1]}; Porian et al. publish both.")
         return
-    stairs = staircase(read_lines(path))
-    run.table("staircase", [{"repair": s.name, "exponent": s.exponent, "published": s.published} for s in stairs], "")
-    run.conclude("porian-staircase", max(abs(stair.exponent - stair.published) for stair in stairs))
+    stairs = staircase(read_published(path))
+    run.table(
+        "staircase",
+        [{"repair": stair.name, "exponent": stair.exponent, "published": stair.published} for stair in stairs],
+        "The exponent of the best size after each repair, all earlier ones kept.",
+    )
+    figure, axes = plots.figure()
+    for stair in stairs:
+        axes.plot(stair.flops, stair.parameters, "o-", markersize=3, label=f"{stair.name}: {stair.exponent:.2f}")
+    axes.set(xscale="log", yscale="log", xlabel="FLOPs", ylabel="best size, as counted there")
+    axes.legend(fontsize=7.5)
+    caption = "From Kaplan's exponent to Chinchilla's, one repair after another, on the runs of Porian et al. (2024)."
+    run.figure("staircase", figure, caption)
+    worst = max(abs(stair.exponent - stair.published) for stair in stairs)
+    run.conclude("porian-staircase", worst, evidence="staircase", note=f"{len(stairs)} of 5 steps, {path.name}.")
 
 
 def planted(config: "Config", run: Run) -> None:
