@@ -105,13 +105,13 @@ def bootstrap(
     units, count, vectorized = _units(data, statistic, clusters)
     if count == 1:
         return Estimate(value, -np.inf, np.inf, checked(level))
-    widened = _widened(checked(level), count)
+    wide = widened(checked(level), count)
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore", DegenerateDataWarning)
         found = scipy_bootstrap(
             (np.arange(count),),
             units,
-            confidence_level=widened,
+            confidence_level=wide,
             n_resamples=resamples,
             rng=generator,
             method="BCa" if count in UNITS_FOR_BCA else "percentile",
@@ -120,7 +120,7 @@ def bootstrap(
         )
     low, high = found.confidence_interval
     if np.isnan(low) or np.isnan(high):  # BCa has no answer where leaving any one unit out changes nothing
-        low, high = np.quantile(found.bootstrap_distribution, [0.5 - widened / 2, 0.5 + widened / 2])
+        low, high = np.quantile(found.bootstrap_distribution, [0.5 - wide / 2, 0.5 + wide / 2])
     return Estimate(value, float(low), float(high), level)
 
 
@@ -139,7 +139,7 @@ def _units(
     return lambda drawn: statistic(np.concatenate([groups[unit] for unit in drawn]), axis=-1), count, False
 
 
-def _widened(level: float, count: int) -> float:
+def widened(level: float, count: int) -> float:
     """The level at which normal quantiles are as wide as Student's, times what resampling shrinks the spread by."""
     from scipy.stats import norm, t
 
