@@ -18,8 +18,9 @@ import torch
 
 from windtunnel.laboratory.run import Run
 from windtunnel.laboratory.sweeps import sweep, values
-from windtunnel.scaling.ladder import LADDER, Rung, climb, decoder
+from windtunnel.scaling.ladder import climb
 from windtunnel.scaling.material import gather
+from windtunnel.scaling.rungs import LADDER, Rung, decoder
 
 LARGE = (4, 256)
 """Layers and width of the model that the project's bar of 40 % is about."""

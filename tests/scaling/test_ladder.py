@@ -11,8 +11,10 @@ from windtunnel.laboratory.errors import UsageError
 from windtunnel.laboratory.run import Run
 from windtunnel.models.counting import count_parameters, training_flops
 from windtunnel.models.recurrent import matched
-from windtunnel.scaling.ladder import LADDER, Rung, climb, decoder, isoflop_rungs, losses_of, table, write_table
+from windtunnel.scaling.ladder import climb, losses_of
 from windtunnel.scaling.material import Material, bounded, gather, skipping
+from windtunnel.scaling.rows import table, write_table
+from windtunnel.scaling.rungs import LADDER, Rung, decoder, isoflop_rungs
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +143,7 @@ def test_less_text_is_a_part_of_the_text(material):
 
 
 def test_losses_do_not_depend_on_how_rows_are_cut(material):
-    from windtunnel.scaling.ladder import build
+    from windtunnel.scaling.rungs import build
 
     rows = material.test_rows(next(iter(material.held_out)), 16, 130)
     model = build(SMALL, 0)

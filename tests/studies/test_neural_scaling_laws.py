@@ -11,7 +11,7 @@ from windtunnel.cli import main
 from windtunnel.laboratory.study import execute
 from windtunnel.models.counting import count_parameters
 from windtunnel.models.recurrent import RecurrentConfig
-from windtunnel.scaling.ladder import sizes
+from windtunnel.scaling.rungs import sizes
 from windtunnel.studies import find
 from windtunnel.studies.neural_scaling_laws import CLAIMS, EVERY, KNOWN, PRESETS, TRAINED
 from windtunnel.studies.neural_scaling_laws.evidence import Uncertainty

@@ -36,8 +36,9 @@ def train_ladder(
     """Train a family of sizes, each run to the end of its own schedule, and write OUT/ladder.csv."""
     from windtunnel.laboratory.run import Run
     from windtunnel.laboratory.study import available_cores
-    from windtunnel.scaling.ladder import climb, table, write_table
+    from windtunnel.scaling.ladder import climb
     from windtunnel.scaling.material import check_corpora, gather
+    from windtunnel.scaling.rows import table, write_table
 
     if (tokens is None) == (budgets is None):
         raise UsageError("Give either --tokens or --budgets, so that it is known how long each model is trained.")
@@ -92,7 +93,7 @@ def _declared(
     """The rungs that the options declare."""
     from pydantic import ValidationError
 
-    from windtunnel.scaling.ladder import Rung, decoder, isoflop_rungs
+    from windtunnel.scaling.rungs import Rung, decoder, isoflop_rungs
 
     rungs = []
     try:

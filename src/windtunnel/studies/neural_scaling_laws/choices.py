@@ -10,8 +10,9 @@ from windtunnel.laboratory import plots
 from windtunnel.laboratory.errors import DataError
 from windtunnel.laboratory.run import Run
 from windtunnel.scaling.critical_batch import Tradeoff, measure_noise, steps_to_loss, tradeoff
-from windtunnel.scaling.ladder import Row, Rung, build
 from windtunnel.scaling.material import Material
+from windtunnel.scaling.rows import Row
+from windtunnel.scaling.rungs import Rung, build
 from windtunnel.statistics.estimates import Estimate
 from windtunnel.studies.neural_scaling_laws.evidence import Uncertainty
 from windtunnel.studies.neural_scaling_laws.rungs import declare

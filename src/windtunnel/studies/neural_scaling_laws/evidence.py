@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from windtunnel.scaling.ladder import Row
+from windtunnel.scaling.rows import Row
 from windtunnel.statistics.estimates import Estimate
 
 PAPERS_SPREAD = 0.02

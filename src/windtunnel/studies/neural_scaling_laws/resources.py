@@ -11,8 +11,8 @@ from windtunnel.scaling import allocation_report
 from windtunnel.scaling.allocation import compare
 from windtunnel.scaling.fitting import fit
 from windtunnel.scaling.isoflop import isoflop_parabolas
-from windtunnel.scaling.ladder import Row
 from windtunnel.scaling.material import Material
+from windtunnel.scaling.rows import Row
 from windtunnel.studies.neural_scaling_laws.evidence import PAPERS_SPREAD, Uncertainty
 from windtunnel.studies.neural_scaling_laws.sizes import shades
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from windtunnel.models.configuration import TransformerConfig
 from windtunnel.models.recurrent import matched
-from windtunnel.scaling.ladder import Rung, decoder, isoflop_rungs
+from windtunnel.scaling.rungs import Rung, decoder, isoflop_rungs
 
 if TYPE_CHECKING:
     from windtunnel.studies.neural_scaling_laws import Config

@@ -7,8 +7,8 @@ import numpy as np
 from windtunnel.laboratory import plots
 from windtunnel.laboratory.run import Run
 from windtunnel.scaling.fitting import fit
-from windtunnel.scaling.ladder import Row
 from windtunnel.scaling.material import Material
+from windtunnel.scaling.rows import Row
 from windtunnel.studies.neural_scaling_laws.evidence import PAPERS_SPREAD, Uncertainty, spread_between
 
 if TYPE_CHECKING:

@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from windtunnel.laboratory.run import Run
-from windtunnel.scaling.ladder import Row, climb, table, write_table
+from windtunnel.scaling.ladder import climb
 from windtunnel.scaling.material import gather
+from windtunnel.scaling.rows import Row, table, write_table
 from windtunnel.studies.neural_scaling_laws.choices import (
     read_batches,
     read_contexts,
