@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from windtunnel.cli import ladder, models, planning, repetition, runs, scaling, transfer
+from windtunnel.cli import evaluation, ladder, models, planning, repetition, runs, scaling, transfer
 from windtunnel.laboratory.errors import WindtunnelError
 
 INTERRUPTED = 130
@@ -22,8 +22,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (runs.app, models.app, planning.app, ladder.app, transfer.app, scaling.app, repetition.app):
-    app.add_typer(verbs)
+for group in (runs, models, planning, ladder, transfer, scaling, repetition, evaluation):
+    app.add_typer(group.app)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -307,8 +307,9 @@ def _record(item: Item, output: Output, mark: Mark | None) -> dict[str, Any]:
 
 
 def _chunk(models: Models) -> int:
-    client = getattr(models["subject"], "client", None)
-    return CHUNK if client is None else CHUNK_PER_CONNECTION * client.concurrency
+    asked = [models["subject"]] if "subject" in models else models.values()  # of a rescoring: the judges
+    connections = [model.client.concurrency for model in asked if hasattr(model, "client")]
+    return CHUNK_PER_CONNECTION * max(connections) if connections else CHUNK
 
 
 class Tally:
@@ -339,6 +340,6 @@ class Tally:
         """What the progress line tells."""
         found: dict[str, float | str] = {"scored": str(self.scored)}
         found |= {name: str(count) for name, count in (("refused", self.refused), ("failed", self.failed)) if count}
-        if self.scored:
-            found[self.metric] = self.sum / self.scored
+        if self.done:
+            found[self.metric] = self.sum / self.done
         return found

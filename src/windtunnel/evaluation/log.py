@@ -42,6 +42,7 @@ class Log:
         self.directory = directory
         self.header: dict[str, Any] = {}
         self.records: dict[Key, dict[str, Any]] = {}
+        self._part = False
         self._file: int | None = None
         self._lock: FileLock | None = None
 
@@ -84,18 +85,14 @@ class Log:
                     f"{self.directory} holds another evaluation: its {_difference(key, old, new)}; choose another "
                     "--out, or repeat what it was started with."
                 )
-        if before["planned"] > self.header["planned"]:
-            raise UsageError(
-                f"{self.directory} holds an evaluation of {before['planned']} samples, and this asks for "
-                f"{self.header['planned']}; choose another --out, or ask for at least as many."
-            )
         cut_broken_line(self.directory / SAMPLES)
         self.records = read_records(self.directory)
-        kept = {"started": before.get("started"), "seconds": before.get("seconds", 0.0)}
-        if before["planned"] == self.header["planned"]:
-            kept = {name: value for name, value in before.items() if name != "finished"}
-        self.header |= kept
-        write_json(self.directory / HEADER, self.header)
+        self._part = before["planned"] > self.header["planned"]
+        if before["planned"] < self.header["planned"]:
+            before = {**before, **{name: self.header[name] for name in ("planned", "limit", "command")}}
+        kept = {name: value for name, value in before.items() if name != "finished"}
+        self.header = kept | ({"planned": self.header["planned"], "limit": self.header["limit"]} if self._part else {})
+        self.note()
 
     def append(self, records: Sequence[dict[str, Any]]) -> None:
         """Add finished samples.
@@ -114,9 +111,9 @@ class Log:
                 left = left[os.write(self._file, left) :]
 
     def note(self, **facts: Any) -> None:
-        """Add facts to the header."""
+        """Add facts to the header; that of a larger evaluation, of which only a part is asked for now, stays as it is."""
         self.header |= strict(facts)
-        if self.directory is not None:
+        if self.directory is not None and not self._part:
             write_json(self.directory / HEADER, self.header)
 
     def close(self) -> None:

@@ -43,12 +43,16 @@ class Results:
 
     @classmethod
     def load(cls, directory: str | Path) -> "Results":
-        """Read an evaluation, also one that is not finished.
+        """Read an evaluation, also one that is not finished; or a log of Inspect, `.json` or `.eval`.
 
         Raises:
             DataError: There is none, or it is damaged.
         """
         directory = Path(directory)
+        if directory.suffix in (".json", ".eval") and directory.is_file():
+            from windtunnel.evaluation.inspect_logs import read_inspect_log
+
+            return read_inspect_log(directory)
         header = read_header(directory)
         records = sorted(read_records(directory).values(), key=lambda record: (record["index"], record["epoch"]))
         return cls(directory, header, records)
