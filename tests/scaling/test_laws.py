@@ -25,7 +25,7 @@ from windtunnel.scaling.laws.kaplan import (
     minimum_steps,
 )
 from windtunnel.scaling.laws.other_losses import LossToLoss
-from windtunnel.scaling.laws.power import BrokenPowerLaw, Growth, PowerLaw, PowerLawPlusConstant
+from windtunnel.scaling.laws.power import BrokenPowerLaw, Growth, Logarithm, PowerLaw, PowerLawPlusConstant
 from windtunnel.scaling.laws.repetition import DamageBand, DamageBoundary, DataConstrained, break_even_share
 from windtunnel.scaling.laws.transfer import DataTransferred, UnifiedTransfer
 from windtunnel.scaling.laws.transfer_gap import EffectiveDataLoss, TransferGap
@@ -42,6 +42,7 @@ PLANTED: dict[str, tuple[Law, tuple[tuple[float, float], ...]]] = {
         (PowerLawPlusConstant(3.12, 80.0, 0.24), ((1e2, 1e7),)),
         (BrokenPowerLaw(0.5, 3.0, 0.1, 0.4, 1e4, 0.5), ((1e1, 1e8),)),
         (Growth(1.3e9, 0.73), ((1e-6, 1e2),)),
+        (Logarithm(5.0, 0.15), ((1e3, 1e9),)),
         (LossOfParameters(8.8e13, 0.076), ((1e3, 1e9),)),
         (LossOfTokens(5.4e13, 0.095), ((2e7, 2e10),)),
         (LossOfFlops(1.6e7 * PF_DAY, 0.057), ((1e14, 1e21),)),

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from windtunnel.laboratory.run import Run
 from windtunnel.laboratory.sweeps import Backend, sweep, values
-from windtunnel.models.recurrent import RecurrentConfig
 from windtunnel.scaling.material import Material
 from windtunnel.scaling.rows import Row
-from windtunnel.scaling.rungs import Rung, build, flops_per_token, sizes
+from windtunnel.scaling.rungs import Rung, build, flops_per_token, kind, sizes
 from windtunnel.training import checkpoints
 from windtunnel.training.loop import train
 from windtunnel.training.objectives import next_token, token_losses
@@ -148,7 +147,7 @@ def _measured(rung: Rung, run: Run, item: _Item, begin: Path | None) -> dict[str
     curve = [point for point in result.evaluations if point["step"] > 0]
     return {
         "name": rung.name,
-        "kind": "lstm" if isinstance(rung.model, RecurrentConfig) else "transformer",
+        "kind": kind(rung.model),
         "layers": rung.model.layers,
         "width": rung.model.width,
         "context": context,

@@ -19,7 +19,7 @@ class Row:
 
     Attributes:
         name: The rung's.
-        kind: `transformer` or `lstm`.
+        kind: `transformer`, `lstm` or `universal`.
         layers: Of the model.
         width: Of the model.
         context: Tokens.

@@ -12,8 +12,12 @@ from windtunnel.models.configuration import TransformerConfig
 from windtunnel.models.counting import ParameterCount, count_parameters, training_flops
 from windtunnel.models.recurrent import Recurrent, RecurrentConfig, count_recurrent, recurrent_flops
 from windtunnel.models.transformer import Transformer
+from windtunnel.models.universal import Universal, UniversalConfig, count_universal, universal_flops
 from windtunnel.training.configuration import TrainingConfig
 from windtunnel.training.schedules import Schedule
+
+Model = TransformerConfig | RecurrentConfig | UniversalConfig
+"""The shape of what a rung trains."""
 
 LADDER: tuple[tuple[int, int], ...] = ((1, 8), (2, 16), (2, 32), (3, 48), (4, 64), (4, 96), (6, 128), (6, 192))
 """Layers and width of the sizes that two cores can train, from 768 to 2.65 million non-embedding parameters."""
@@ -33,7 +37,7 @@ class Rung(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: TransformerConfig | RecurrentConfig
+    model: Model
     tokens: int = Field(ge=1, description="predicted in training, rounded to whole steps")
     batch: int = Field(ge=1, description="rows per step")
     learning_rate: float = Field(gt=0, description="peak")
@@ -46,7 +50,7 @@ class Rung(BaseModel):
     seed: int = Field(0, ge=0, description="of weights and order")
 
     @classmethod
-    def of(cls, model: TransformerConfig | RecurrentConfig, tokens: float, *, batch: int = 16, **changes: Any) -> Self:
+    def of(cls, model: Model, tokens: float, *, batch: int = 16, **changes: Any) -> Self:
         """A rung with the house rules: the learning rate by size, and a warm-up of N tokens, at most a tenth of all.
 
         Warm-up tied to size is one of the three causes of the difference between Kaplan's and Chinchilla's exponents
@@ -73,9 +77,8 @@ class Rung(BaseModel):
     @property
     def name(self) -> str:
         """Readable, and different for different rungs: equal rungs of two experiments are trained once."""
-        kind = "lstm" if isinstance(self.model, RecurrentConfig) else "transformer"
         digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
-        return f"{kind}-{self.model.layers}x{self.model.width}-{self.steps}-steps-{digest}"
+        return f"{kind(self.model)}-{self.model.layers}x{self.model.width}-{self.steps}-steps-{digest}"
 
     def training(self, device: str) -> TrainingConfig:
         """Settings of the loop."""
@@ -98,20 +101,32 @@ class Rung(BaseModel):
         )
 
 
-def sizes(model: TransformerConfig | RecurrentConfig) -> ParameterCount:
-    """Parameters of either kind of model."""
-    return count_parameters(model) if isinstance(model, TransformerConfig) else count_recurrent(model)
+def sizes(model: Model) -> ParameterCount:
+    """Parameters of any kind of model."""
+    if isinstance(model, TransformerConfig):
+        return count_parameters(model)
+    return count_recurrent(model) if isinstance(model, RecurrentConfig) else count_universal(model)
 
 
-def flops_per_token(model: TransformerConfig | RecurrentConfig) -> int:
-    """Exact FLOPs of training per token of either kind of model."""
-    return training_flops(model) if isinstance(model, TransformerConfig) else 3 * recurrent_flops(model)
+def flops_per_token(model: Model) -> int:
+    """Exact FLOPs of training per token of any kind of model."""
+    if isinstance(model, TransformerConfig):
+        return training_flops(model)
+    return 3 * recurrent_flops(model) if isinstance(model, RecurrentConfig) else universal_flops(model)
 
 
-def build(model: TransformerConfig | RecurrentConfig, seed: int) -> nn.Module:
+def build(model: Model, seed: int) -> nn.Module:
     """The untrained model."""
     generator = torch.Generator().manual_seed(seed)
-    return Transformer(model, generator) if isinstance(model, TransformerConfig) else Recurrent(model, generator)
+    if isinstance(model, TransformerConfig):
+        return Transformer(model, generator)
+    return Recurrent(model, generator) if isinstance(model, RecurrentConfig) else Universal(model, generator)
+
+
+def kind(model: Model) -> str:
+    """`transformer`, `lstm` or `universal`."""
+    names: dict[type[Model], str] = {TransformerConfig: "transformer", RecurrentConfig: "lstm"}
+    return names.get(type(model), "universal")
 
 
 def decoder(

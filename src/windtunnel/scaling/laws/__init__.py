@@ -15,7 +15,7 @@ from windtunnel.scaling.laws.kaplan import (
     LossOfTokens,
 )
 from windtunnel.scaling.laws.other_losses import LossToLoss
-from windtunnel.scaling.laws.power import BrokenPowerLaw, Growth, PowerLaw, PowerLawPlusConstant
+from windtunnel.scaling.laws.power import BrokenPowerLaw, Growth, Logarithm, PowerLaw, PowerLawPlusConstant
 from windtunnel.scaling.laws.repetition import DamageBoundary, DataConstrained
 from windtunnel.scaling.laws.transfer import DataTransferred, UnifiedTransfer
 from windtunnel.scaling.laws.transfer_gap import EffectiveDataLoss, TransferGap
@@ -28,6 +28,7 @@ LAWS: dict[str, type[Law]] = {
         PowerLawPlusConstant,
         BrokenPowerLaw,
         Growth,
+        Logarithm,
         LossOfParameters,
         LossOfTokens,
         LossOfFlops,

@@ -63,6 +63,27 @@ class PowerLawPlusConstant(Law):
 
 
 @dataclass(frozen=True)
+class Logarithm(Law):
+    """y(x) = a − b ln x: what Kaplan et al. (2020, figure 23) hold power laws against."""
+
+    a: Any = parameter("unit of y", "value at x = 1")
+    b: Any = parameter("unit of y", "fall per e-fold of x")
+
+    name: ClassVar[str] = "logarithm"
+    variables: ClassVar[tuple[Variable, ...]] = (X,)
+
+    def formula(self, x: Any) -> Any:
+        """A straight line over ln x, which ends below zero."""
+        return self.a - self.b * np.log(x)
+
+    @classmethod
+    def starts(cls, variables: tuple[Floats, ...], observed: Floats) -> Floats:
+        """The straight line."""
+        steepness, intercept = np.polyfit(np.log(variables[0]), observed, 1)
+        return np.array([[max(intercept, 1e-9), max(-steepness, 1e-9)]])
+
+
+@dataclass(frozen=True)
 class Growth(Law):
     """y(x) = k x^γ: a quantity that grows or shrinks with another, such as the best batch with the budget."""
 
