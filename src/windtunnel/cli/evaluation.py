@@ -235,11 +235,11 @@ def _finish(results: "Results", page: bool, inspect: bool, as_json: bool) -> Non
 def _lines(results: "Results") -> list[str]:
     """Counts and metrics for people."""
     found, counts = results.summary(), results.counts
+    scored = f"scored {counts['scored']} of {counts['planned']}"
+    if found["clusters"] < len(results.records) / found["epochs"]:
+        scored += f" in {found['clusters']} cluster{'s' if found['clusters'] != 1 else ''}"
     rest = [f"{counts[name]} {name}" for name in ("refused", "failed", "unasked") if counts[name]]
-    lines = [
-        f"{found['task']} on {found['model']}: "
-        + ", ".join([f"scored {counts['scored']} of {counts['planned']}", *rest])
-    ]
+    lines = [f"{found['task']} on {found['model']}: " + ", ".join([scored, *rest])]
     width = max((len(name) for name in found["metrics"]), default=0)
     for name, row in found["metrics"].items():
         line = f"  {name:<{width}}  {row['value']:.4g} [{row['interval'][0]:.4g}, {row['interval'][1]:.4g}]"

@@ -111,7 +111,7 @@ class Log:
                 left = left[os.write(self._file, left) :]
 
     def note(self, **facts: Any) -> None:
-        """Add facts to the header; that of a larger evaluation, of which only a part is asked for now, stays as it is."""
+        """Add facts to the header; that of a larger evaluation, of which a part is asked for now, stays as it is."""
         self.header |= strict(facts)
         if self.directory is not None and not self._part:
             write_json(self.directory / HEADER, self.header)

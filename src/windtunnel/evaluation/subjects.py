@@ -52,8 +52,10 @@ def open_model(model: "LanguageModel | str") -> "LanguageModel":
 
 
 def _keeping_calls(model: "LanguageModel", role: str, directory: Path | None) -> "LanguageModel":
+    if directory is None or not hasattr(model, "client"):
+        return model
     from windtunnel.models.endpoint import Endpoint
 
-    if directory is None or not isinstance(model, Endpoint) or model.client.cache is not None:
+    if not isinstance(model, Endpoint) or model.client.cache is not None:
         return model
     return Endpoint(model.model, replace(model.client, cache=directory / f"calls-{role}.jsonl"))
