@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from tests.models.texts import TEMPLATE, bpe
 from windtunnel.evaluation import asking
 from windtunnel.evaluation.mock import MockModel
 from windtunnel.evaluation.prompting import (
@@ -110,6 +109,30 @@ def test_a_leaking_example_is_replaced_and_the_others_stay():
     assert len(instead) == 3
 
 
+def test_examples_stay_within_a_part():
+    pool = [question(number, metadata={"part": "ab"[number % 2]}) for number in range(12)]
+    shots = few_shot(pool, 4, within="part", seed=2)
+    for asked in pool:
+        assert {example.metadata["part"] for example in shots.choose(asked)} == {asked.metadata["part"]}
+    assert shots.describe() != few_shot(pool, 4, seed=2).describe()
+
+
+def test_a_function_with_a_description_is_told_by_it():
+    class Asked:
+        def __init__(self, word):
+            self.word = word
+
+        def __call__(self, sample):
+            return f"{self.word} {sample.input}"
+
+        def describe(self):
+            return {"asked with": self.word}
+
+    assert Format(Asked("Say")).ask(question(1)) == "Say What colour is 1?"
+    assert Format(Asked("Say")).describe()["question"] == {"asked with": "Say"}
+    assert Format(lambda sample: "").describe()["question"].endswith("<lambda>")
+
+
 def test_the_training_split_is_preferred():
     train = [question(number) for number in range(200, 205)]
     assert all(example in train for example in few_shot(train, 3, test=POOL).choose(POOL[0]))
@@ -167,9 +190,8 @@ def test_the_hash_changes_with_every_word_and_the_description_with_every_choice(
 
 def test_a_chat_prompt_is_written_by_the_models_own_template_and_opened():
     model = MockModel(answer=lambda prompt: f"<{prompt}>")
-    model.tokenizer = bpe(template=TEMPLATE)
     prompt = Prompt(turns=({"role": "user", "content": "the cat"},), opening="(")
-    written = "<s>user: the cat\nassistant:("
+    written = "user: the cat\nassistant:("
     assert asking.shown(model, prompt) == written
     seen = []
     model.logprob = lambda before, after: seen.append((before, after)) or -1.0

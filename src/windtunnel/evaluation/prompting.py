@@ -7,7 +7,7 @@ task's identity, and `Prompting.hash` says whether two versions of a task ask in
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Names of options, in order."""
 
 Template = str | Callable[[Sample], str]
-"""Words around a sample's fields in braces, or a function of the sample."""
+"""Words around a sample's fields in braces, or a function of the sample; its `describe`, if any, identifies it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Format:
 
     def describe(self) -> dict[str, Any]:
         """What identifies it; of a function its name, so that its words are told by the prompt hash only."""
-        return {name: _named(value) for name, value in asdict(self).items()}
+        return {each.name: _named(getattr(self, each.name)) for each in fields(self)}
 
 
 QUESTION = Format("Question: {input}\nAnswer:")
@@ -112,6 +112,7 @@ class FewShot:
         seed: Of the choice.
         each: Draw anew for every sample.
         shuffle: Draw; otherwise the pool's first ones are taken in its order.
+        within: A key of metadata: examples have the sample's own value of it, as the part of a task.
     """
 
     pool: tuple[Sample, ...] = field(repr=False)
@@ -119,6 +120,7 @@ class FewShot:
     seed: int = 0
     each: bool = False
     shuffle: bool = True
+    within: str | None = None
 
     def choose(self, sample: Sample) -> list[Sample]:
         """The examples before one sample.
@@ -131,7 +133,7 @@ class FewShot:
         for place in order:
             if len(chosen) == self.count:
                 break
-            if not leaks(self.pool[place], sample):
+            if self._fits(self.pool[place], sample):
                 chosen.append(self.pool[place])
         if len(chosen) < self.count:
             raise DataError(
@@ -147,17 +149,20 @@ class FewShot:
             "seed": self.seed,
             "each": self.each,
             "shuffle": self.shuffle,
+            "within": self.within,
             "pool": _sha256([sample.as_dict() for sample in self.pool]),
         }
 
+    def _fits(self, example: Sample, asked: Sample) -> bool:
+        if self.within is not None and example.metadata.get(self.within) != asked.metadata.get(self.within):
+            return False
+        return not leaks(example, asked)
+
     @cached_property
     def _shared(self) -> list[int]:
-        places = range(len(self.pool))
-        return (
-            [int(place) for place in np.random.default_rng(self.seed).permutation(places)]
-            if self.shuffle
-            else [*places]
-        )
+        if not self.shuffle:
+            return list(range(len(self.pool)))
+        return [int(place) for place in np.random.default_rng(self.seed).permutation(len(self.pool))]
 
     def _drawn(self, name: str) -> list[int]:
         own = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
@@ -172,6 +177,7 @@ def few_shot(
     seed: int = 0,
     each: bool = False,
     shuffle: bool = True,
+    within: str | None = None,
 ) -> FewShot | None:
     """Examples from the training split or, only if there is none, from the samples that are asked; see `FewShot`.
 
@@ -191,7 +197,7 @@ def few_shot(
         raise DataError(
             f"{count} examples are wanted and there are {len(pool)} samples to take them from; lower shots."
         )
-    return FewShot(pool, count, seed, each, shuffle)
+    return FewShot(pool, count, seed, each, shuffle, within)
 
 
 def leaks(example: Sample, asked: Sample) -> bool:
@@ -300,23 +306,25 @@ def _filled(template: Template, sample: Sample, form: Format, letters: bool) -> 
         return template(sample)
     if "{" not in template:
         return template
-    fields: dict[str, Any] = {**sample.metadata, "input": sample.input}
+    known: dict[str, Any] = {**sample.metadata, "input": sample.input}
     if "{options}" in template:
         lines = zip(LETTERS, sample.choices, strict=False)
-        fields["options"] = "\n".join(form.option.format(letter=letter, option=option) for letter, option in lines)
+        known["options"] = "\n".join(form.option.format(letter=letter, option=option) for letter, option in lines)
     if "{answer}" in template:
-        fields["answer"] = answer_of(sample, letters)
+        known["answer"] = answer_of(sample, letters)
     try:
-        return template.format(**fields)
+        return template.format(**known)
     except (LookupError, ValueError, AttributeError) as error:
-        known = ", ".join(sorted({*fields, "options", "answer"}))
+        names = ", ".join(sorted({*known, "options", "answer"}))
         raise DataError(
-            f"The template {template[:60]!r} does not fit sample {sample.id!r} ({error!r}); fields are {known}."
+            f"The template {template[:60]!r} does not fit sample {sample.id!r} ({error!r}); fields are {names}."
         ) from error
 
 
 def _named(value: Any) -> Any:
-    return f"{value.__module__}.{value.__qualname__}" if callable(value) else value
+    if not callable(value):
+        return value
+    return value.describe() if hasattr(value, "describe") else f"{value.__module__}.{value.__qualname__}"
 
 
 def _sha256(value: Any) -> str:
