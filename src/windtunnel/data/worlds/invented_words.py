@@ -66,7 +66,8 @@ def invent_words(count: int, generator: np.random.Generator, known: Sequence[str
     size = (len(_ONSETS) * len(_VOWELS)) ** 2 * len(_CODAS)
     if not 0 <= count <= size // 4:
         raise UsageError(f"{count} words cannot be invented; ask for up to {size // 4}.")
-    taken, found = set(known), []
+    taken: set[str] = set(known)
+    found: list[str] = []
     while len(found) < count:
         parts = [generator.choice(options) for options in (_ONSETS, _VOWELS, _ONSETS, _VOWELS, _CODAS)]
         word = "".join(map(str, parts))
