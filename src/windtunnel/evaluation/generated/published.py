@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from windtunnel.evaluation.generated.records import STATEMENT, YES_NO, Record
 from windtunnel.evaluation.library.places import place, published, rows
 from windtunnel.laboratory.errors import DataError
@@ -232,3 +234,13 @@ def _files(base: Path, names: Sequence[str] | None) -> list[Path]:
         what = missing[0].name if missing else "file of questions (.jsonl)"
         raise DataError(f"{base} has no {what}; get the data set again from {SOURCE}.")
     return found
+
+
+def balanced_sample(records: Sequence[Record], each: int, seed: int = 0) -> list[Record]:
+    """At most so many questions of every behaviour by each matching answer, drawn by seed; their order is kept."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for number, record in enumerate(records):
+        groups.setdefault((record.behaviour, record.matching), []).append(number)
+    draw = np.random.default_rng(seed)
+    chosen = [number for group in groups.values() for number in draw.permutation(group)[:each].tolist()]
+    return [records[number] for number in sorted(chosen)]
