@@ -57,14 +57,13 @@ def steps(monkeypatch):
 LONG = [[3, 1, 4, 1, 5] * 6, [2], [7, 1] * 9]  # storage has room for 32 tokens, then grows
 
 
-@pytest.mark.parametrize("columns_last", [True, False])
 @pytest.mark.parametrize("kind", [*FLAT, *UNUSUAL])
 @pytest.mark.parametrize("prompts", [LONG, LONG[:1] * 2, LONG[:1]], ids=["ragged", "even", "one"])
 @torch.no_grad()
-def test_a_step_gives_the_logits_of_a_whole_forward(kind, columns_last, prompts, steps):
+def test_a_step_gives_the_logits_of_a_whole_forward(kind, prompts, steps):
     model = language_model({**FLAT, **UNUSUAL}[kind])
     counts = [len(prompt) for prompt in prompts]
-    cache, fresh = Cache(0, columns_last), Cache(len(prompts))
+    cache, fresh = Cache(0), Cache(len(prompts))
     padded = torch.tensor([prompt + [0] * (max(counts) - len(prompt)) for prompt in prompts])
     model.backend.logits(padded, cache=fresh, counts=counts)
     cache.put(fresh, list(range(len(prompts))))

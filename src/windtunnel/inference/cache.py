@@ -1,20 +1,21 @@
 """Keys and values of the tokens that rows have so far, so that each token passes through the model once."""
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from windtunnel.inference.arrays import Array
 
 
 class Cache:
     """What every layer remembers of a batch of rows; each row has its own length.
 
-    A row's tokens stand in columns 0, 1, ... of the storage without gaps. Storage is allocated at the first use, from
-    the shapes and dtypes that come, and grows as rows do.
+    A row's tokens stand in columns 0, 1, ... of the storage without gaps, and by head in memory, as attention reads
+    them. Storage is allocated at the first use, from the shapes and dtypes that come, and grows as rows do.
 
     Args:
         rows: Rows in use; more can be put in later, and rows can be dropped.
-        columns_last: Whether memory holds a row's values by head, and its keys by head and transposed, the order in
-            which attention of a single query reads them (`models.attention.one_query`); shapes are the same.
 
     Attributes:
         lengths: Tokens of each row in use.
@@ -22,8 +23,7 @@ class Cache:
         states: What a layer carries from token to token besides keys and values, [rows, ...], by layer.
     """
 
-    def __init__(self, rows: int, columns_last: bool = False) -> None:
-        self.columns_last = columns_last
+    def __init__(self, rows: int) -> None:
         self.lengths = [0] * rows
         self.keys: dict[int, Tensor] = {}
         self.values: dict[int, Tensor] = {}
@@ -65,6 +65,24 @@ class Cache:
             held = self._room(storage, layer, new, self.rows, self._end)
             held[self._where] = new
             stored.append(held[: self.rows, : self._end])
+        return stored[0], stored[1]
+
+    def extend_once(
+        self,
+        layer: int,
+        key: Float[Array, "rows heads head_width"],
+        value: Float[Array, "rows heads head_width"],
+    ) -> tuple[Float[Array, "rows heads column head_width"], Float[Array, "rows heads column head_width"]]:
+        """`extend` by one token a row in arrays, for a layer on a CPU that has storage already."""
+        stored = []
+        where = (slice(0, self.rows), self.lengths[0]) if self.even else (np.arange(self.rows), np.array(self.lengths))
+        for storage, new in ((self.keys, key), (self.values, value)):
+            held = storage[layer]
+            if held.shape[1] < self._end:
+                held = self._room(storage, layer, torch.from_numpy(new)[:, None], self.rows, self._end)
+            array = held.numpy().swapaxes(1, 2)
+            array[where[0], :, where[1]] = new
+            stored.append(array[: self.rows, :, : self._end])
         return stored[0], stored[1]
 
     def end(self) -> None:
@@ -119,14 +137,10 @@ class Cache:
             return held
         old_rows, old_columns = (0, 0) if held is None else (held.shape[0], held.shape[1])
         wanted = max(columns, old_columns + old_columns // 8)
-        shape = (max(rows, old_rows), wanted + -wanted % 32, *new.shape[2:])
-        order = (0, 1, 2, 3)
-        if self.columns_last:
-            order = (0, 2, 3, 1) if storage is self.keys else (0, 2, 1, 3)
+        shape = (max(rows, old_rows), new.shape[2], wanted + -wanted % 32, new.shape[3])
         with torch.inference_mode(False):  # storage is written inside and outside of that mode
             # Zeros, since masked columns must hold numbers.
-            grown = torch.zeros([shape[dim] for dim in order], device=new.device, dtype=new.dtype)
-        grown = grown.permute([order.index(dim) for dim in range(4)])
+            grown = torch.zeros(shape, device=new.device, dtype=new.dtype).transpose(1, 2)
         if held is not None:
             grown[:old_rows, :old_columns] = held
         storage[layer] = grown

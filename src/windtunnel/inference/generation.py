@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from windtunnel.inference.arrays import one_blas_thread
 from windtunnel.inference.decoder import Decoder
 from windtunnel.inference.packed import Packed
 from windtunnel.inference.rows import Prompt, rows_of
@@ -124,7 +125,7 @@ def _stream(
     tokens: list[int] = []
     while waiting or active:
         # What a step needs is undone before its tokens are handed out: whoever takes them may train the model.
-        with torch.no_grad(), weights:
+        with torch.no_grad(), weights, one_blas_thread():
             if active:
                 logits = under_way.step(torch.tensor(tokens, device=decoder.device))
             admitted = [waiting.popleft() for _ in range(min(len(waiting), batch_size - len(active)))]

@@ -2,16 +2,14 @@
 
 A step of sampling multiplies a few rows by every weight of the model. The usual kernel copies a weight into blocks for
 each product, which costs as much as a product of few rows does. Here the copy is made once for all steps: in the
-blocks of oneDNN, or, for one row, transposed, so that a product is a weighted sum of rows of memory. Results differ
-in rounding only.
+blocks of oneDNN, or, for one row, transposed, so that BLAS reads each weight once and in order. Results differ in
+rounding only.
 """
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-
-from windtunnel.inference.sums import fast, weighted_sums
 
 FEWEST_ROWS = 2
 """With one row no blocks are needed: a product reads each weight once."""
@@ -35,7 +33,7 @@ class Packed:
             if part.weight.device.type == "cpu" and part.weight.dtype == torch.float32:
                 if rows >= FEWEST_ROWS:
                     self.products[part] = _in_blocks(part)
-                elif fast("cpu"):
+                else:
                     self.products[part] = _transposed(part)
 
     def __enter__(self) -> None:
@@ -59,15 +57,11 @@ def _in_blocks(linear: nn.Linear) -> Callable[[Tensor], Tensor]:
 
 
 def _transposed(linear: nn.Linear) -> Callable[[Tensor], Tensor]:
-    weight = linear.weight.detach().T.contiguous()
+    weight = linear.weight.detach().T.contiguous().numpy()
     bias = linear.bias
-    every, start = torch.arange(linear.in_features), torch.zeros(1, dtype=torch.long)
 
     def product(x: Tensor) -> Tensor:
-        if x.numel() == linear.in_features:
-            result = weighted_sums(weight, every, start, x.reshape(-1)).view(*x.shape[:-1], -1)
-        else:
-            result = torch.matmul(x, weight)
+        result = torch.from_numpy(x.detach().numpy() @ weight)
         return result if bias is None else result + bias
 
     return product

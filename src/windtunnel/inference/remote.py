@@ -143,9 +143,7 @@ class Client:
             if self.cache is None:
                 kept = " Finished ones are lost when this process ends: name a cache to keep them."
             kind = OutOfReach if all(isinstance(failure, OutOfReach) for failure in failures) else WindtunnelError
-            raise kind(
-                f"{len(failures)} of {len(requests)} requests failed, the first so: {failures[0]}{kept}"
-            )
+            raise kind(f"{len(failures)} of {len(requests)} requests failed, the first so: {failures[0]}{kept}")
         return [outcome for outcome in outcomes if not isinstance(outcome, WindtunnelError)]
 
     async def _ask_all(

@@ -10,7 +10,6 @@ from torch import Tensor
 from windtunnel.inference.batches import left_padded, right_padded
 from windtunnel.inference.cache import Cache
 from windtunnel.inference.decoder import Decoder
-from windtunnel.inference.sums import fast
 
 Prompt = tuple[int, ...]
 
@@ -41,7 +40,7 @@ class CachedRows:
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
-        self.cache = Cache(0, columns_last=fast(decoder.device.type))
+        self.cache = Cache(0)
 
     def admit(self, prompts: Sequence[Prompt]) -> Tensor:
         """Append a row for each prompt, and return the logits after it."""

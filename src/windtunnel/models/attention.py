@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from windtunnel.inference import arrays
 from windtunnel.inference.cache import Cache
-from windtunnel.inference.sums import weighted_sums
 from windtunnel.models.configuration import TransformerConfig
 from windtunnel.models.layout import Layout
 from windtunnel.models.sites import Tap, visit
@@ -67,6 +67,7 @@ class Attention(nn.Module):
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
         self.layer = layer
+        self.prefix = f"blocks.{layer}.attn."
         self.heads = config.heads
         self.grouped_heads = config.grouped_heads
         self.head_width = config.width_of_head
@@ -94,8 +95,8 @@ class Attention(nn.Module):
             mixed = mixed + functional.pad(shift, (0, self.key_width))
         heads = mixed.view(batch, length, self.heads + 2 * self.grouped_heads, self.head_width)
         query_key, value = heads.split((self.heads + self.grouped_heads, self.grouped_heads), dim=2)
-        prefix = f"blocks.{self.layer}.attn."
-        projected = taps.keys() & {prefix + name for name in ("hook_q", "hook_k", "hook_v")} if taps else ()
+        prefix = self.prefix
+        projected = taps and any(prefix + name in taps for name in ("hook_q", "hook_k", "hook_v"))
         if projected or self.smear is not None:
             query, key = query_key.split((self.heads, self.grouped_heads), dim=2)
             if self.smear is not None:
@@ -185,8 +186,10 @@ def attend(
         if pattern is not None:
             z = functional.dropout(pattern, dropout) @ value.repeat_interleave(groups, dim=1)
             return z.transpose(1, 2)
-    if query.shape[2] == 1 and dropout == 0 and not torch.is_grad_enabled() and in_tables(key, value):
-        return one_query(query, key, value, allowed, scale)
+    if query.shape[2] == 1 and dropout == 0 and not torch.is_grad_enabled() and arrays.usable(query):
+        seen = None if allowed is None else allowed.numpy()
+        once = arrays.attend_once(query[:, :, 0].numpy(), key.numpy(), value.numpy(), seen, scale)
+        return torch.from_numpy(once)[:, None]
     return functional.scaled_dot_product_attention(
         query,
         key,
@@ -197,51 +200,6 @@ def attend(
         scale=scale,
         enable_gqa=groups > 1,
     ).transpose(1, 2)
-
-
-def in_tables(
-    key: Float[Tensor, "batch key_value_heads key head_width"],
-    value: Float[Tensor, "batch key_value_heads key value_width"],
-) -> bool:
-    """Whether keys and values lie in memory as a `Cache` with `columns_last` stores them."""
-    room, beside = key.stride(3), value.stride(2)
-    return (
-        key.stride() == (key.shape[1] * key.shape[3] * room, key.shape[3] * room, 1, room)
-        and value.stride() == (key.shape[1] * room * beside, room * beside, beside, 1)
-        and beside == value.shape[3]
-    )
-
-
-def one_query(
-    query: Float[Tensor, "batch heads 1 head_width"],
-    key: Float[Tensor, "batch key_value_heads key head_width"],
-    value: Float[Tensor, "batch key_value_heads key value_width"],
-    allowed: Bool[Tensor, "batch 1 1 key"] | None,
-    scale: float,
-) -> Float[Tensor, "batch 1 heads value_width"]:
-    """`attend` of one query a row to keys and values `in_tables`, for a model that samples on a CPU.
-
-    Both products are weighted sums of rows of memory (see `inference.sums`): scores of the rows of transposed keys,
-    weighted by the query, and results of the rows of values, weighted by the pattern.
-    """
-    batch, heads, _, width = query.shape
-    shared, columns, room, bags = key.shape[1], key.shape[2], key.stride(3), batch * heads
-    rows, starts = _bags(bags, heads // shared, width, width)
-    table = key.as_strided((batch * shared * width, room), (room, 1))
-    scores = weighted_sums(table, rows, starts, (query * scale).reshape(-1))[:, :columns]
-    if allowed is not None:
-        scores = scores.view(batch, heads, columns).masked_fill(~allowed[:, 0], -math.inf).view(bags, columns)
-    rows, starts = _bags(bags, heads // shared, columns, room)
-    table = value.as_strided((batch * shared * room, value.shape[3]), (value.shape[3], 1))
-    return weighted_sums(table, rows, starts, scores.softmax(dim=-1).view(-1)).view(batch, 1, heads, -1)
-
-
-@functools.lru_cache(maxsize=4)  # every layer of a step asks for the same two
-def _bags(bags: int, alike: int, taken: int, room: int) -> tuple[Tensor, Tensor]:
-    """Rows and starts of `weighted_sums`: the first `taken` of each `room` rows, `alike` times over."""
-    with torch.inference_mode(False):
-        first = torch.arange(bags // alike).repeat_interleave(alike) * room
-        return (first[:, None] + torch.arange(taken)).view(-1), torch.arange(bags) * taken
 
 
 def visit_pattern(

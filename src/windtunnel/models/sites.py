@@ -20,9 +20,9 @@ The names are TransformerLens's. With `i` a layer, and only where the architectu
 import difflib
 import fnmatch
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -94,20 +94,22 @@ class Tappable(Protocol):
 def record(model: Tappable, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Read activations of the forward passes run inside; see `LanguageModel.record`."""
     recording: dict[str, Tensor] = {}
-    with ExitStack() as stack:
-        for name in expand(model.sites, names):
-            stack.enter_context(_connected(model, name, reader=_Store(recording, name)))
+
+    def store(name: str) -> Callable[[Tensor], None]:
+        return lambda activation: recording.__setitem__(name, activation)
+
+    with _connected(model, [_Visitor(name, store(name)) for name in expand(model.sites, names)], reads=True):
         yield recording
 
 
 @contextmanager
 def intervene(model: Tappable, interventions: Mapping[str, Intervention | Placed]) -> Iterator[None]:
     """Rewrite activations in the forward passes run inside; see `LanguageModel.intervene`."""
-    with ExitStack() as stack:
-        for name, function in interventions.items():
-            for site in expand(model.sites, [name]):
-                at_site = function.at_site(site) if isinstance(function, Placed) else function
-                stack.enter_context(_connected(model, site, intervention=at_site))
+    visitors = []
+    for name, function in interventions.items():
+        for site in expand(model.sites, [name]):
+            visitors.append(_Visitor(site, function.at_site(site) if isinstance(function, Placed) else function))
+    with _connected(model, visitors, reads=False):
         yield
         for function in interventions.values():
             if isinstance(function, Placed):
@@ -136,58 +138,43 @@ def expand(sites: Sequence[str], names: Sequence[str]) -> list[str]:
     return [site for site in sites if site in wanted]
 
 
-@dataclass
-class _Store:
-    recording: dict[str, Tensor]
-    name: str
+@dataclass(eq=False)
+class _Visitor:
+    """A function at a site, and whether the site was ever reached."""
 
-    def __call__(self, activation: Tensor) -> None:
-        self.recording[self.name] = activation
+    name: str
+    function: Callable[[Tensor], Tensor | None]
+    fired: bool = False
+
+    def __call__(self, activation: Tensor) -> Tensor | None:
+        self.fired = True
+        return self.function(activation)
 
 
 @contextmanager
-def _connected(
-    model: Tappable,
-    name: str,
-    reader: Callable[[Tensor], None] | None = None,
-    intervention: Intervention | None = None,
-) -> Iterator[None]:
-    """Add one reader or intervention to a site; on leaving, remove it and complain if it was never reached."""
-    fired = False
-
-    def read(activation: Tensor) -> None:
-        nonlocal fired
-        fired = True
-        assert reader is not None
-        reader(activation)
-
-    def rewrite(activation: Tensor) -> Tensor | None:
-        nonlocal fired
-        fired = True
-        assert intervention is not None
-        return intervention(activation)
-
-    tap = model.taps.get(name)
-    if tap is None:
-        tap = model.taps[name] = Tap(name)
-        tap.close = model.open(tap)
-    if reader is not None:
-        tap.readers.append(read)
-    else:
-        tap.interventions.append(rewrite)
+def _connected(model: Tappable, visitors: Sequence[_Visitor], *, reads: bool) -> Iterator[None]:
+    """Add readers or interventions to their sites; on leaving, remove them and complain of a site never reached."""
+    connected: list[tuple[Tap, list[Any], _Visitor]] = []
     try:
+        for visitor in visitors:
+            tap = model.taps.get(visitor.name)
+            if tap is None:
+                tap = model.taps[visitor.name] = Tap(visitor.name)
+                tap.close = model.open(tap)
+            functions: list[Any] = tap.readers if reads else tap.interventions
+            functions.append(visitor)
+            connected.append((tap, functions, visitor))
         yield
     finally:
-        if reader is not None:
-            tap.readers.remove(read)
-        else:
-            tap.interventions.remove(rewrite)
-        if not tap.readers and not tap.interventions:
-            del model.taps[name]
-            if tap.close is not None:
-                tap.close()
-    if not fired:
-        raise UsageError(f"{name} was never reached inside the `with` block; call the model inside it.")
+        for tap, functions, visitor in connected:
+            functions.remove(visitor)
+            if not tap.readers and not tap.interventions:
+                del model.taps[tap.name]
+                if tap.close is not None:
+                    tap.close()
+    for visitor in visitors:
+        if not visitor.fired:
+            raise UsageError(f"{visitor.name} was never reached inside the `with` block; call the model inside it.")
 
 
 def _apply(name: str, intervention: Intervention, activation: Tensor) -> Tensor:
