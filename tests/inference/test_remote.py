@@ -191,7 +191,8 @@ def test_a_killed_run_pays_again_only_for_what_was_under_way(stub, tmp_path):
     paid = len(stub.asked)
     stub.pause = 0.0
     prompts = [str(number) for number in range(300)]
-    assert ask(client(stub, cache=cache), *prompts) == [f"re {prompt}" for prompt in prompts]
+    patient = client(stub, cache=cache, timeout=30.0)  # a busy machine is not what is tested here
+    assert ask(patient, *prompts) == [f"re {prompt}" for prompt in prompts]
     assert len(stub.asked) - paid == 300 - kept
     assert paid - kept <= 4
 
