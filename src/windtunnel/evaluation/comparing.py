@@ -117,8 +117,10 @@ def compare(
     names = list(ones)
     clusters = [first.clusters[name] for name in names]
     x, y = np.array([ones[name] for name in names]), np.array([others[name] for name in names])
-    found = comparisons.paired_difference(x, y, generator=first.generator("compare"), clusters=clusters, level=level)
     alone = len(set(clusters)) == len(names)
+    found = comparisons.paired_difference(
+        x, y, generator=first.generator("compare"), clusters=None if alone else clusters, level=level
+    )
     binary = bool(np.isin(np.concatenate([x, y]), (0.0, 1.0)).all())
     failed_one, failed_other = _failed(first, keys), _failed(second, keys)
     return PairedComparison(

@@ -196,7 +196,7 @@ def work(
             log.note(seconds=round(before + time.monotonic() - began, 3))
     prompts = hashlib.sha256()
     for item in plan:
-        prompts.update(log.records[item.key]["output"].get("prompt", "").encode("utf-8", "backslashreplace") + b"\0")
+        prompts.update(f"{log.records[item.key]['output'].get('prompt', '')}\0".encode("utf-8", "backslashreplace"))
     log.note(prompts_sha256=prompts.hexdigest(), finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
 
 

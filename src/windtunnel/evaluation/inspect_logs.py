@@ -32,7 +32,7 @@ def write_inspect_log(results: Results, path: str | Path | None = None) -> Path:
     """Write an evaluation as a log of Inspect.
 
     Every metric is a score of its name, with mean and standard error of its own interval; a failed sample has an error
-    and no score; a refusal ends in `content_filter`.
+    and no score; a refusal ends in `content_filter`. Half a surrogate pair, which is no text to Inspect, becomes `?`.
 
     Args:
         results: The evaluation.
@@ -85,7 +85,7 @@ def write_inspect_log(results: Results, path: str | Path | None = None) -> Path:
         "samples": [_sample(record, header["model"]) for record in results.records],
     }
     text = json.dumps(strict(document), ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(path, text.encode("utf-8", errors="backslashreplace"))
+    write_atomic(path, text.encode("utf-8", errors="replace"))
     return path
 
 

@@ -26,7 +26,7 @@ class _Bytes:
     pad: int | None = 256
 
     def encode(self, text: str) -> list[int]:
-        return list(text.encode())
+        return list(text.encode(errors="surrogatepass"))
 
     def decode(self, ids: Sequence[int]) -> str:
         return bytes(token for token in ids if token < 256).decode(errors="replace")
@@ -131,13 +131,13 @@ class MockModel(LanguageModel):
 
 def _drawn(*texts: str) -> float:
     """A number in [0, 1) that depends on the texts only."""
-    return int.from_bytes(hashlib.sha256("\0".join(texts).encode()).digest()[:6], "big") / 2**48
+    return int.from_bytes(hashlib.sha256("\0".join(texts).encode(errors="surrogatepass")).digest()[:6], "big") / 2**48
 
 
 def _cut(text: str, most: int, stop: Sequence[str]) -> Sample:
     ends = [text.find(each) for each in stop if each in text]
     kept = text[: min(ends)] if ends else text
-    tokens = list(kept.encode())
+    tokens = list(kept.encode(errors="surrogatepass"))
     if len(tokens) > most:
         return Sample(bytes(tokens[:most]).decode(errors="ignore"), tokens[:most], [0.0] * most, "length")
     return Sample(kept, tokens, [0.0] * len(tokens), "stop" if ends else "end")
