@@ -9,7 +9,7 @@ class Ask:
     def __call__(self, samples, models, seeds):
         found = models["subject"].generate([sample.input for sample in samples], seed=seeds, max_new_tokens=20)
         return [
-            Output(prompt=sample.input, text=each.text, stop_reason=each.stop_reason)
+            Output(prompt=str(sample.input), text=each.text, stop_reason=each.stop_reason)
             for sample, each in zip(samples, found, strict=True)
         ]
 
