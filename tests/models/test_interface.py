@@ -4,6 +4,7 @@ import torch
 from tests.models.kinds import LLAMA_LIKE, model, tokens
 from tests.models.shapes import perturbed
 from tests.models.texts import TEMPLATE, bpe
+from windtunnel.inference import scoring
 from windtunnel.laboratory.errors import Unsupported, UsageError
 from windtunnel.models.interface import LanguageModel, from_module, row_seeds
 from windtunnel.models.pretrained import Pretrained
@@ -123,3 +124,20 @@ def test_sites_work_during_generation():
     with subject.intervene({"blocks.0.hook_resid_post": lambda x: -x}):
         assert subject.generate([tokens()[0]], max_new_tokens=5, temperature=0) != plain
     assert subject.generate([tokens()[0]], max_new_tokens=5, temperature=0) == plain
+
+
+def test_sampling_and_scoring_are_held_against_each_other(monkeypatch):
+    subject = speaking()
+    assert subject.used == set()
+    gap = subject.sampling_gap([[1, 2], [3]], max_new_tokens=4)
+    assert 0 <= gap < 1e-4
+    assert subject.used == {"generate", "score"}
+    score = scoring.score
+
+    def wrong(*arguments, **options):
+        found = score(*arguments, **options)
+        found[1].token_logprobs[2] += 0.25
+        return found
+
+    monkeypatch.setattr(scoring, "score", wrong)
+    assert subject.sampling_gap([[1, 2], [3]], max_new_tokens=4) == pytest.approx(0.25, abs=1e-4)

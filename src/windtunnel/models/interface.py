@@ -58,6 +58,7 @@ class LanguageModel:
         tokenizer: Text to token ids and back, or None for a model over bare token ids.
         backend: The decoder behind it.
         probe: The dtype and number of threads it was loaded with, and what was measured to choose them.
+        used: What it was asked for so far: `score`, `generate`.
     """
 
     probe: Probe | None = None
@@ -66,6 +67,7 @@ class LanguageModel:
         self.backend = backend
         self.tokenizer = tokenizer
         self.name = name
+        self.used: set[str] = set()
 
     @property
     def module(self) -> nn.Module:
@@ -166,6 +168,7 @@ class LanguageModel:
         """
         if isinstance(prompts, str) or isinstance(continuations, str) or len(prompts) != len(continuations):
             raise UsageError("score needs a list of prompts and a list of as many continuations.")
+        self.used.add("score")
         pairs = [self._pair(prompt, after) for prompt, after in zip(prompts, continuations, strict=True)]
         with _evaluating(self.module):
             return scoring.score(self.backend, pairs, batch_size=batch_size)
@@ -215,11 +218,27 @@ class LanguageModel:
             raise UsageError(f"{len(seeds)} seeds were given for {len(rows)} rows; give one each, or one number.")
         if isinstance(stop, str):
             raise UsageError("stop needs a list of strings; put the string in a list.")
+        self.used.add("generate")
         sampling = Sampling(max_new_tokens, temperature, top_k, top_p, min_p, tuple(stop))
         with _evaluating(self.module):
             return generation.generate(
                 self.backend, rows, sampling, seeds=seeds, batch_size=batch_size, **self._ending()
             )
+
+    def sampling_gap(self, prompts: Sequence[Prompt], *, max_new_tokens: int = 8, seed: int = 0) -> float:
+        """By how many nats sampling and scoring differ at most on the same tokens: rounding, or something is wrong.
+
+        Args:
+            prompts: Texts or token ids; a few are enough.
+            max_new_tokens: Tokens sampled after each, and scored.
+            seed: Of the samples.
+        """
+        ids = [self._prompt(prompt) for prompt in prompts]
+        samples = self.generate(ids, max_new_tokens=max_new_tokens, seed=seed)
+        scores = self.score(ids, [sample.token_ids for sample in samples])
+        sampled = [logprob for sample in samples for logprob in sample.token_logprobs]
+        scored = [logprob for score in scores for logprob in score.token_logprobs]
+        return max(abs(one - other) for one, other in zip(sampled, scored, strict=True))
 
     def stream(self, prompt: Prompt, *, seed: int = 0, **options: Any) -> Iterator[Step]:
         """Sample one continuation token by token: the same tokens as `generate([prompt], seed=[seed])`.
