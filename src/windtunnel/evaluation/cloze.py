@@ -129,16 +129,15 @@ def perplexity(
 
 
 def last_word(passage: str) -> tuple[str, str]:
-    """A passage without its last word, and that word with the punctuation that follows it removed.
+    """A passage without its last word, and that word as it stands.
 
     Raises:
         DataError: The passage has fewer than two words.
     """
     before, _, word = passage.strip().rpartition(" ")
-    bare = word.strip(".,;:!?\"'”’")
-    if not before or not bare:
+    if not before or not word:
         raise DataError(f"The passage {passage[:40]!r} has no last word after others.")
-    return before, bare
+    return before, word
 
 
 def bits_per_byte(nats: float, count: float) -> float:

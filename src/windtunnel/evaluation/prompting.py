@@ -64,7 +64,7 @@ class Format:
         opening: Begins every answer and is in the prompt, as `(` before the letter of `(A)`: for many tokenizers
             ` (A)` is several tokens of which the first is the same for every option.
         separator: Between examples, and before the question asked.
-        instruction: Before everything; with the chat template the system's turn.
+        instruction: Before everything, filled in for the sample asked; with the chat template the system's turn.
         option: An option's line, with `{letter}` and `{option}`.
     """
 
@@ -73,7 +73,7 @@ class Format:
     lead: str = " "
     opening: str = ""
     separator: str = "\n\n"
-    instruction: str = ""
+    instruction: Template = ""
     option: str = "{letter}. {option}"
 
     def ask(self, sample: Sample, letters: bool = False) -> str:
@@ -83,6 +83,10 @@ class Format:
     def reply(self, sample: Sample, letters: bool = False) -> str:
         """The answer of an example, with its opening and without its lead."""
         return self.opening + _filled(self.answer, sample, self, letters)
+
+    def instruct(self, sample: Sample) -> str:
+        """What stands before everything."""
+        return _filled(self.instruction, sample, self, False)
 
     def describe(self) -> dict[str, Any]:
         """What identifies it; of a function its name, so that its words are told by the prompt hash only."""
@@ -239,7 +243,7 @@ class Prompting:
         if not isinstance(sample.input, str):
             raise UsageError(f"Sample {sample.id!r} is a conversation, so it is asked with the chat template (chat).")
         opening = self.format.lead + self.format.opening if self.format.opening else ""
-        return Prompt(self.format.instruction + self._text(sample, chosen) + opening)
+        return Prompt(self.format.instruct(sample) + self._text(sample, chosen) + opening)
 
     @property
     def lead(self) -> str:
@@ -268,8 +272,8 @@ class Prompting:
     def _conversation(self, sample: Sample, chosen: Sequence[Sample]) -> Prompt:
         form = self.format
         turns: list[Message] = []
-        if form.instruction:
-            turns.append({"role": "system", "content": form.instruction.strip()})
+        if instruction := form.instruct(sample).strip():
+            turns.append({"role": "system", "content": instruction})
         for each in chosen if self.turns else ():
             turns += [*self._asked(each), {"role": "assistant", "content": form.reply(each, self.letters)}]
         if chosen and not self.turns:
@@ -304,7 +308,7 @@ def answer_of(sample: Sample, letters: bool = False) -> str:
 def _filled(template: Template, sample: Sample, form: Format, letters: bool) -> str:
     if not isinstance(template, str):
         return template(sample)
-    if "{" not in template:
+    if "{" not in template and "}" not in template:
         return template
     known: dict[str, Any] = {**sample.metadata, "input": sample.input}
     if "{options}" in template:

@@ -9,13 +9,47 @@ from windtunnel.evaluation.tasks import Task
 from windtunnel.laboratory.errors import UsageError
 
 TASKS = {
-    "bbq": "social bias in question answering (BBQ), 11 categories",
+    "arc-challenge": "hard questions of school science",
+    "arc-easy": "easy questions of school science",
+    "arithmetic": "sums in words, 13 parts (GPT-3)",
+    "bbh": "BIG-Bench Hard, a part for each task, with or without chains of thought",
+    "bbq": "social bias in question answering, 11 categories",
+    "crows-pairs": "which of two sentences is likelier, the one that stereotypes more or less",
+    "gsm8k": "word problems of grade-school mathematics",
+    "harmbench": "requests that should be declined, judged by a model",
+    "hellaswag": "how a scene goes on",
+    "hhh": "the more helpful, honest and harmless reply; parts comparisons, ethical, kinds",
+    "human-eval": "functions from docstrings, run with unit tests",
+    "lambada": "the last word of a passage",
+    "mmlu": "57 subjects of school and profession",
+    "nq-open": "questions people asked a search engine, from memory",
+    "openbookqa": "elementary science",
+    "piqa": "which of two ways reaches a goal",
+    "quality": "questions about long articles",
+    "race": "reading of middle and high school",
+    "triviaqa": "trivia from memory",
+    "truthfulqa": "questions some answer falsely; parts mc1, mc2, generation",
+    "winobias": "coreference for and against stereotypes of occupations",
+    "winogender": "coreference where only the pronoun's gender changes; parts coreference, pronouns",
+    "word-scrambling": "scrambled words, 5 parts (GPT-3)",
 }
-"""Names of the ready tasks and what each is. Task `a-b` is the function `a_b` of the module `a_b`, unless `_PLACES`
-says otherwise."""
+"""Names of the ready tasks and what each is."""
 
-_PLACES: dict[str, str] = {}
-"""Modules of the tasks that share one."""
+_MODULES = {
+    "arc_challenge": "arc",
+    "arc_easy": "arc",
+    "openbookqa": "arc",
+    "arithmetic": "gpt3",
+    "word_scrambling": "gpt3",
+    "nq_open": "closed_book",
+    "triviaqa": "closed_book",
+    "quality": "reading",
+    "race": "reading",
+}
+"""Modules of tasks that share one; any other has a module of its own name."""
+
+FILES = (".yaml", ".yml", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
+"""Endings of files that are tasks themselves."""
 
 
 def find_task(name: str, directory: str | Path | None = None, **options: Any) -> Task:
@@ -23,7 +57,8 @@ def find_task(name: str, directory: str | Path | None = None, **options: Any) ->
 
     Args:
         name: A name of `TASKS`, with `/` and a part of it where it has parts, as `bbh/navigate`; or a file that
-            `evaluation.declared` reads: `.yaml`, `.jsonl`, `.csv`, `.parquet`.
+            `evaluation.declared` (YAML) or `evaluation.tables` reads, or `hf:NAME`, a data set of the Hugging Face
+            hub.
         directory: The data set's folder; by default its own under the directory that `WINDTUNNEL_DATA` names.
         **options: As the task's function takes them, as `shots`.
 
@@ -32,17 +67,28 @@ def find_task(name: str, directory: str | Path | None = None, **options: Any) ->
         DataError: The data set is not in the published format.
     """
     base, _, part = name.partition("/")
-    if base not in TASKS:
-        raise UsageError(f"There is no task {name!r}; tasks are {', '.join(TASKS)}, and files .yaml, .jsonl and .csv.")
     identifier = base.replace("-", "_")
-    module = importlib.import_module(f"{__name__}.{_PLACES.get(base, identifier)}")
-    function = getattr(module, identifier)
-    if part:
-        options = {"part": part, **options}
-    known = [parameter for parameter in inspect.signature(function).parameters if parameter != "directory"]
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        what = "parts" if unknown[0] == "part" else f"option {unknown[0]!r}"
-        raise UsageError(f"The task {base} has no {what}; its options are {', '.join(known)}.")
-    task: Task = function(directory, **options)
+    if base in TASKS:
+        module = importlib.import_module(f"{__name__}.{_MODULES.get(identifier, identifier)}")
+        options = {"part": part, **options} if part else options
+        return _made(base, getattr(module, identifier), directory, options)
+    if name.startswith("hf:") or name.endswith(FILES):
+        if directory is not None:
+            raise UsageError(f"{name} says itself where its data are; leave out the directory.")
+        place, function = ("declared", "read_yaml") if name.endswith((".yaml", ".yml")) else ("tables", "read_table")
+        module = importlib.import_module(f"windtunnel.evaluation.{place}")
+        return _made(name, getattr(module, function), name, options)
+    raise UsageError(
+        f"There is no task {name!r}; tasks are {', '.join(TASKS)}, files ending in {', '.join(FILES)}, and hf:NAME."
+    )
+
+
+def _made(name: str, function: Any, first: Any, options: dict[str, Any]) -> Task:
+    """What a task's function makes of the options, if it knows them all."""
+    known = list(inspect.signature(function).parameters)[1:]
+    for option in options:
+        if option not in known:
+            what = "parts" if option == "part" else f"option {option!r}"
+            raise UsageError(f"The task {name} has no {what}; its options are {', '.join(known)}.")
+    task: Task = function(first, **options)
     return task

@@ -1,0 +1,109 @@
+"""Questions answered from memory: Natural Questions (open) and TriviaQA."""
+
+from pathlib import Path
+from typing import Any
+
+from windtunnel.evaluation.answers import generate, match
+from windtunnel.evaluation.library.places import find, place, published, rows, whole
+from windtunnel.evaluation.prompting import Format, few_shot
+from windtunnel.evaluation.tasks import Sample, Task
+
+NQ_SOURCE = "github.com/google-research-datasets/natural-questions (nq_open/NQ-open.dev.jsonl)"
+TRIVIA_SOURCE = "nlp.cs.washington.edu/triviaqa (triviaqa-unfiltered or the rc files)"
+
+WORDS = Format("Q: {input}\nA:")
+"""As GPT-3 was asked (section 3.2)."""
+
+
+def nq_open(
+    directory: str | Path | None = None,
+    *,
+    format: Format = WORDS,
+    shots: int = 0,
+    seed: int = 0,
+    chat: bool = False,
+    max_new_tokens: int = 24,
+) -> Task:
+    """NQ-open's development split (Lee et al., 2019): `accuracy` is a match with an accepted answer, normalised.
+
+    Args:
+        directory: The folder of the data set.
+        format: Other words.
+        shots: Examples, from the training split if it is there.
+        seed: Of the examples.
+        chat: Use the chat template.
+        max_new_tokens: Most tokens of an answer.
+    """
+    asked = read_nq_open(directory)
+    folder = place("nq-open", NQ_SOURCE, directory)
+    train = read_nq_open(directory, "train") if shots and any(folder.rglob("NQ-open.train.jsonl")) else []
+    return _task("nq-open", asked, train, format, shots, seed, chat, max_new_tokens)
+
+
+def triviaqa(
+    directory: str | Path | None = None,
+    *,
+    format: Format = WORDS,
+    shots: int = 0,
+    seed: int = 0,
+    chat: bool = False,
+    max_new_tokens: int = 24,
+) -> Task:
+    """TriviaQA's development split (Joshi et al., 2017) without its evidence; arguments as for `nq_open`."""
+    asked = read_triviaqa(directory)
+    train = read_triviaqa(directory, "train") if shots and _trivia_file(directory, "train") else []
+    return _task("triviaqa", asked, train, format, shots, seed, chat, max_new_tokens)
+
+
+def read_nq_open(directory: str | Path | None = None, split: str = "dev") -> list[Sample]:
+    """The samples of `dev` or `train`; every accepted answer is a target.
+
+    Raises:
+        UsageError: The data set is not there.
+        DataError: It is not in the published format.
+    """
+    path = find(place("nq-open", NQ_SOURCE, directory), f"NQ-open.{split}.jsonl")
+    with published(path):
+        return [
+            Sample(f"{split}-{number}", row["question"], tuple(row["answer"]))
+            for number, row in enumerate(rows(path))
+        ]  # fmt: skip
+
+
+def read_triviaqa(directory: str | Path | None = None, split: str = "dev") -> list[Sample]:
+    """The samples of `dev` or `train`; the answer comes first among the targets, then its aliases.
+
+    Raises:
+        UsageError: The data set is not there.
+        DataError: It is not in the published format.
+    """
+    path = _trivia_file(directory, split) or find(place("triviaqa", TRIVIA_SOURCE, directory), f"*{split}.json")
+    with published(path):
+        return [_trivia(row) for row in whole(path)["Data"]]
+
+
+def _trivia(row: dict[str, Any]) -> Sample:
+    answer = row["Answer"]
+    accepted = dict.fromkeys([answer["Value"], *answer["Aliases"], *answer.get("HumanAnswers", [])])
+    return Sample(row["QuestionId"], row["Question"], tuple(accepted))
+
+
+def _trivia_file(directory: str | Path | None, split: str) -> Path | None:
+    folder = place("triviaqa", TRIVIA_SOURCE, directory)
+    names = [f"unfiltered-web-{split}.json", f"wikipedia-{split}.json", f"web-{split}.json"]
+    return next((path for name in names for path in sorted(folder.rglob(name))), None)
+
+
+def _task(
+    name: str,
+    asked: list[Sample],
+    train: list[Sample],
+    format: Format,
+    shots: int,
+    seed: int,
+    chat: bool,
+    max_new_tokens: int,
+) -> Task:
+    examples = few_shot(train, shots, test=asked, seed=seed)
+    solver = generate(format, shots=examples, chat=chat, max_new_tokens=max_new_tokens)
+    return Task(name, asked, solver, match())
