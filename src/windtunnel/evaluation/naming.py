@@ -20,17 +20,19 @@ def named_task(name: str, directory: str | Path | None = None, **options: Any) -
     """The task that a name means.
 
     Args:
-        name: One of the library's; a file `.yaml`, `.jsonl`, `.csv` or `.parquet`; or `module:function` or
-            `file.py:function`, a function of your own that returns a `Task`. It is imported, so it may do anything.
+        name: As for `evaluation.library.find_task`, or `module:function` or `file.py:function`, a function of your own
+            that returns a `Task`. It is imported, so it may do anything.
         directory: Where a library task's data set lies.
         **options: Passed on.
 
     Raises:
         UsageError: There is no such task, or it does not take an option.
     """
-    if ":" not in name or Path(name).exists():
-        return find_task(name, directory, **options)
     place, _, function = name.rpartition(":")
+    if not place or not function.isidentifier() or place == "hf":
+        return find_task(name, directory, **options)
+    if directory is not None:
+        raise UsageError(f"{name} says itself where its data are; leave out the directory.")
     try:
         made = getattr(_imported(place), function)(**options)
     except (ImportError, AttributeError, TypeError) as error:
