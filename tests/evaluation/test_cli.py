@@ -14,7 +14,7 @@ from windtunnel.evaluation.judging import judged
 
 
 def capitals(count=6):
-    samples = [Sample(f"q{place}", f"Letter {place}?", "AB"[place % 2], cluster=str(place // 2)) for place in range(count)]
+    samples = [Sample(f"q{n}", f"Letter {n}?", "AB"[n % 2], cluster=str(n // 2)) for n in range(count)]
     return Task("capitals", samples, generate(max_new_tokens=8), match("exact"), metric="exact")
 
 
@@ -108,7 +108,7 @@ def test_compare_reads_directories_and_logs_of_inspect(here, capsys):
 
 
 def test_rescore_asks_another_judge_and_not_the_subject(here, capsys):
-    yes, no = ('mock:{"verdict": "%s"}' % word for word in ("correct", "incorrect"))
+    yes, no = ("mock:" + json.dumps({"verdict": word}) for word in ("correct", "incorrect"))
     first = answer(
         capsys,
         "evaluate",
