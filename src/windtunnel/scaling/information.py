@@ -117,6 +117,40 @@ def measured_information(
     return information(told.cpu().numpy(), blank.cpu().numpy(), pointwise=pointwise, exact=exact)
 
 
+@dataclass(frozen=True)
+class GainLaw:
+    """InfoGain = λ ln(N / N_c), as the paper finds over its sizes (Section 4).
+
+    Attributes:
+        slope: λ, per e-fold of parameters.
+        threshold: N_c, below which nothing is told; nan where gains do not grow.
+        r_squared: Share of the variance of the gains that it explains.
+    """
+
+    slope: float
+    threshold: float
+    r_squared: float
+
+    def parameters_for(self, gain: float) -> float:
+        """The size at which the law reaches a gain."""
+        return float(self.threshold * np.exp(gain / self.slope))
+
+
+def gain_law(parameters: ArrayLike, gains: ArrayLike) -> GainLaw:
+    """Fit it by least squares.
+
+    Raises:
+        UsageError: Fewer than three sizes.
+    """
+    x, y = np.log(np.asarray(parameters, dtype=np.float64)), np.asarray(gains, dtype=np.float64)
+    if x.shape != y.shape or len(np.unique(x)) < 3:
+        raise UsageError(f"A law of gains needs one gain for each of three sizes or more, not {x.shape} and {y.shape}.")
+    slope, intercept = (float(value) for value in np.polyfit(x, y, 1))
+    left = y - intercept - slope * x
+    explained = 1 - float((left**2).sum() / ((y - y.mean()) ** 2).sum()) if np.ptp(y) > 0 else 0.0
+    return GainLaw(slope, float(np.exp(-intercept / slope)) if slope > 0 else float("nan"), explained)
+
+
 def text_loss(position: ArrayLike, limit: float, first: float, exponent: float) -> Floats:
     """L(t) = L(N) + (L_U − L(N)) / t^p: how the loss of a text model falls along its context (Appendix E).
 

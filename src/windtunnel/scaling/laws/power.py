@@ -71,6 +71,7 @@ class Logarithm(Law):
 
     name: ClassVar[str] = "logarithm"
     variables: ClassVar[tuple[Variable, ...]] = (X,)
+    output: ClassVar[Variable] = Variable("y", "any unit")
 
     def formula(self, x: Any) -> Any:
         """A straight line over ln x, which ends below zero."""
