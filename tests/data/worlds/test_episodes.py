@@ -56,13 +56,20 @@ def test_named_functions_are_fixed_for_a_language_and_new_ones_are_not():
     assert not all((tables[0][name, x] == y).all() for x, y, name in zip(inputs, answers, names, strict=True))
 
 
-def test_few_functions_without_names_recur():
-    world = Episodes(8, 20, "permutations", 0, diversity=2, language=1)
-    inputs, answers, _ = pairs_of(world, world.rows(0, 100))
-    functions = {tuple(sorted(zip(x, y, strict=True))) for x, y in zip(inputs.tolist(), answers.tolist(), strict=True)}
-    merged = {frozenset(function) for function in functions}
-    images = {one for function in merged for one in function}
-    assert len(images) <= 16
+def test_what_is_held_out_is_never_learned():
+    functions = {}
+    for part in ("learned", "held-out", "all"):
+        world = Episodes(5, 60, "permutations", 0, language=1, part=part)
+        inputs, answers, _ = pairs_of(world, world.rows(0, 1_500))
+        tables = [
+            tuple(dict(sorted(zip(x, y, strict=True))).values())
+            for x, y in zip(inputs.tolist(), answers.tolist(), strict=True)
+        ]
+        functions[part] = {table for table in tables if len(table) == 5}
+    assert not functions["learned"] & functions["held-out"]
+    assert functions["learned"] | functions["held-out"] == functions["all"]
+    assert len(functions["all"]) == 120
+    assert 15 <= len(functions["held-out"]) <= 45
 
 
 def best_by_enumeration(functions, symbols, shots):
@@ -131,7 +138,7 @@ def test_a_slope_is_per_doubling_of_the_examples():
         ({"symbols": 1}, "two symbols"),
         ({"symbols": 8, "family": "affine"}, "prime"),
         ({"named_share": 0.5}, "named functions"),
-        ({"diversity": 0}, "diversity"),
+        ({"family": "shifts", "part": "learned"}, "too few"),
     ],
 )
 def test_impossible_episodes_are_explained(options, said):

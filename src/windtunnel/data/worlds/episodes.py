@@ -16,12 +16,15 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
 from windtunnel.data.sources import BlockSource, Rows, derived_seed
 from windtunnel.laboratory.errors import UsageError
+
+Part = Literal["all", "learned", "held-out"]
+"""Which functions without a name occur."""
 
 Family = Literal["permutations", "shifts", "affine"]
 """`permutations`: any one-to-one function of the symbols; `shifts`: x + b; `affine`: a x + b with a ≠ 0, both modulo
@@ -41,7 +44,8 @@ class Episodes(BlockSource):
         named: Functions that are fixed for good and have names.
         named_share: Of the episodes are of named functions.
         language: Decides the fixed functions: shared by sources of one language.
-        diversity: Of the functions without a name, only so many occur, fixed as well; None: a new one each episode.
+        part: Of the functions without a name: `all` of the class; or the three quarters that are `learned`, and the
+            quarter `held-out`, chosen at random for the language, so that what is asked after training was never seen.
         carried: False: each example is of another function of the class than all others, so that the context (and the
             name) tells nothing about the question: the null.
 
@@ -62,7 +66,7 @@ class Episodes(BlockSource):
         named: int = 0,
         named_share: float = 0.0,
         language: int = 0,
-        diversity: int | None = None,
+        part: Part = "all",
         carried: bool = True,
     ) -> None:
         if symbols < 2 or pairs < 1 or named < 0 or not 0 <= named_share <= 1 or (named_share > 0 and not named):
@@ -73,22 +77,20 @@ class Episodes(BlockSource):
             )
         if family == "affine" and any(symbols % divisor == 0 for divisor in range(2, symbols)):
             raise UsageError(f"Affine functions need a prime number of symbols, not {symbols}; use 7, 11 or 13.")
-        if diversity is not None and diversity < 1:
-            raise UsageError(f"A diversity of {diversity} leaves no function to draw; ask for at least 1.")
+        if part != "all" and (family == "shifts" or symbols < 5):
+            raise UsageError(f"There are too few {family} of {symbols} symbols to hold some out; use more symbols.")
         super().__init__(2 * symbols + 1 + named, 2 * pairs, seed)
         self.symbols, self.pairs, self.family = symbols, pairs, family
         self.named_share, self.carried = named_share, carried
         self._named = self._fixed(named, language, "named")
-        self._common = None if diversity is None else self._fixed(diversity, language, "unnamed")
+        self._part, self._language = part, language
         self.chance = 1 / symbols
 
     def draw(self, count: int, generator: torch.Generator) -> Int[Tensor, "row token"]:
         """Draw episodes."""
         symbols, pairs = self.symbols, self.pairs
         if self.carried:
-            functions = self._functions(count, generator)
-            if self._common is not None:
-                functions = self._common[torch.randint(len(self._common), (count,), generator=generator)]
+            functions = self._functions_of_part(count, generator)
         is_named = torch.rand(count, generator=generator) < self.named_share
         which = torch.randint(max(len(self._named), 1), (count,), generator=generator)
         inputs = torch.randint(symbols, (count, pairs), generator=generator)
@@ -112,17 +114,18 @@ class Episodes(BlockSource):
     def best_accuracy(self) -> Float[Tensor, " shots"]:
         """Expected share of right answers after 0, 1, ... `pairs` − 1 shots, of the best possible answers.
 
-        Of a function without a name that is drawn anew: Bayes' rule over the whole class. Float64.
+        Of a function without a name: Bayes' rule over the whole class (which of it are held out is not known to who
+        answers). Float64.
         """
-        if not self.carried or self._common is not None:
-            raise UsageError("The best possible accuracy is known of examples of one function, drawn anew each time.")
+        if not self.carried:
+            raise UsageError("The best possible accuracy is known of examples of one function.")
         right, _ = self._best()
         return torch.from_numpy(right)
 
     def best_loss(self) -> Float[Tensor, " shots"]:
         """Expected loss of the best possible predictions after 0, 1, ... shots, in nats: the entropy of the answer."""
-        if not self.carried or self._common is not None:
-            raise UsageError("The best possible loss is known of examples of one function, drawn anew each time.")
+        if not self.carried:
+            raise UsageError("The best possible loss is known of examples of one function.")
         _, loss = self._best()
         return torch.from_numpy(loss)
 
@@ -153,6 +156,23 @@ class Episodes(BlockSource):
             slope = torch.randint(1, symbols, (count,), generator=generator)
         intercept = torch.randint(symbols, (count,), generator=generator)
         found: Tensor = (slope[:, None] * torch.arange(symbols) + intercept[:, None]) % symbols
+        return found
+
+    def _functions_of_part(self, count: int, generator: torch.Generator) -> Int[Tensor, "row input"]:
+        functions = self._functions(count, generator)
+        while self._part != "all":
+            wrong = self._held_out(functions) != (self._part == "held-out")
+            if not bool(wrong.any()):
+                break
+            functions[wrong] = self._functions(int(wrong.sum()), generator)
+        return functions
+
+    def _held_out(self, functions: Int[Tensor, "row input"]) -> Bool[Tensor, " row"]:
+        """A pseudo-random quarter of all functions, by a hash of their values."""
+        code = torch.full((len(functions),), derived_seed("held out", self._language) % 2**31)
+        for values in functions.T:
+            code = ((code ^ values) * 1_103_515_245 + 12_345) % 2**31
+        found: Tensor = (code >> 16) % 4 == 0
         return found
 
     def _fixed(self, count: int, language: int, part: str) -> Int[Tensor, "function input"]:
