@@ -66,7 +66,8 @@ def truthfulqa(
 def read(directory: str | Path | None = None, part: str = "mc1") -> list[Sample]:
     """The questions, with options by part, in an order drawn for each question so that no place is the right one.
 
-    Metadata: `true` and `false` reference answers, `category`, `type`; of `mc2` also `right`, the indices of the true
+    An answer that is listed as true and as false (`Unknown`, of two published questions) counts as true. Metadata:
+    `true` and `false` reference answers, `category`, `type`; of `mc2` also `right`, the indices of the true
     options, the first of which is the target.
 
     Raises:
@@ -79,7 +80,8 @@ def read(directory: str | Path | None = None, part: str = "mc1") -> list[Sample]
 
 
 def _sample(number: int, row: dict[str, Any], part: str) -> Sample:
-    best, true, false = row["Best Answer"].strip(), _split(row["Correct Answers"]), _split(row["Incorrect Answers"])
+    best, true = row["Best Answer"].strip(), _split(row["Correct Answers"])
+    false = [answer for answer in _split(row["Incorrect Answers"]) if answer not in true]
     facts = {"true": true, "false": false, "category": row["Category"], "type": row["Type"]}
     question = row["Question"].strip()
     if part == "generation":

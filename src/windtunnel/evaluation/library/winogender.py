@@ -47,7 +47,7 @@ class Template(NamedTuple):
         return next(slot for slot in PRONOUNS if slot in self.sentence)
 
     def filled(self, participant: str, pronoun: str) -> str:
-        """The sentence; `someone` takes no article."""
+        """The sentence; `someone` takes no article, and a verb is not put into the plural for `they`."""
         text = self.sentence.replace("$OCCUPATION", self.occupation).replace(self.slot, pronoun)
         if participant == "someone":
             for article in ("the", "The", "a", "A"):
