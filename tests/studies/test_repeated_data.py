@@ -14,6 +14,9 @@ from windtunnel.studies.repeated_data.text import bump
 STUDY = find("repeated-data")
 
 TINY = {
+    "experiments": ["instruments", "text", "fine-tuning", "canaries", "mitigation", "copying"],
+    "canary_repeats": [1, 8],
+    "canaries_each": 2,
     "seeds": 1,
     "vocabulary": 300,
     "widths": [16],
@@ -72,9 +75,9 @@ def test_every_experiment_runs_and_is_read_back(texts, tmp_path, null):
         assert not effects_replicated(run)
     contents = json.loads((run.directory / "contents.json").read_text())
     figures = {item["name"] for item in contents if item["kind"] == "figure"}
-    assert figures == {"regression", "repeats", "time", "copies", "passage"}
+    assert figures == {"regression", "repeats", "time", "copies", "passage", "canaries"}
     tables = {item["name"] for item in contents if item["kind"] == "table"}
-    assert tables >= {"streams", "effective-sizes", "fine-tuning", "copying"}
+    assert tables >= {"streams", "effective-sizes", "fine-tuning", "copying", "mitigation"}
     again = execute(STUDY, settings=TINY, out=tmp_path / "run", workers=1, null=null, resume=True)
     assert verdicts(again) == found
 

@@ -19,7 +19,8 @@ from windtunnel.laboratory.errors import UsageError
 from windtunnel.laboratory.run import Run
 from windtunnel.laboratory.study import StudyConfig
 
-Experiment = Literal["instruments", "text", "fine-tuning", "copying"]
+Experiment = Literal["instruments", "text", "fine-tuning", "copying", "canaries", "mitigation"]
+ON_TEXT: tuple[Experiment, ...] = ("fine-tuning", "canaries", "mitigation")
 Repeats = Annotated[int, Field(ge=2)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -31,7 +32,8 @@ class Config(StudyConfig):
         ("instruments", "text", "fine-tuning", "copying"),
         min_length=1,
         description="instruments: identities and the regression companion; text: test loss against repeats, over time "
-        "and other text; fine-tuning: on Python afterwards (needs text); copying: attention-only models on a world",
+        "and other text; fine-tuning: on Python afterwards; canaries: planted secrets; mitigation: regularised models "
+        "(these need text); copying: attention-only models on a world",
     )
     seeds: int = Field(3, ge=1, le=100, description="models of each kind on text")
     vocabulary: int = Field(512, ge=259, description="token types learned from the English")
@@ -53,6 +55,13 @@ class Config(StudyConfig):
     test_rows: int = Field(256, ge=8, description="held-out windows, before those that overlap training are left out")
     tuning_rows: int = Field(1_000, ge=8, description="windows of Python in fine-tuning")
     tuning_repeats: Repeats = Field(100, description="repeats of the damaged model that is fine-tuned")
+    canary_repeats: tuple[PositiveInt, ...] = Field((1, 4, 16, 64), min_length=2, description="of planted secrets")
+    canaries_each: int = Field(4, ge=1, description="secrets for each number of repeats")
+    mitigations: tuple[Literal["dropout", "weight decay"], ...] = Field(
+        ("dropout", "weight decay"), min_length=1, description="with which damaged models and controls are trained"
+    )
+    dropout: float = Field(0.2, gt=0, lt=1, description="of the models with dropout")
+    weight_decay: float = Field(1.0, gt=0, description="of AdamW, of the models with weight decay")
     copying_seeds: int = Field(2, ge=1, le=100, description="models of each kind on the world")
     copying_vocabulary: int = Field(48, ge=16, description="token types of the world")
     copying_width: int = Field(64, ge=8, description="width of the models on repeated streams of the world")
@@ -67,8 +76,11 @@ class Config(StudyConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if "fine-tuning" in self.experiments and "text" not in self.experiments:
-            raise ValueError("fine-tuning continues the models of the experiment text; ask for both")
+        for one in set(ON_TEXT) & set(self.experiments):
+            if "text" not in self.experiments:
+                raise ValueError(f"{one} needs the models of the experiment text; ask for both")
+        if tuple(sorted(set(self.canary_repeats))) != self.canary_repeats:
+            raise ValueError(f"canary_repeats {self.canary_repeats} must increase")
         for width in (*self.widths, *self.control_widths, self.copying_width, *self.copying_controls):
             if width % self.heads:
                 raise ValueError(f"width {width} is not divisible by heads {self.heads}")
@@ -93,6 +105,7 @@ class Config(StudyConfig):
 QUICK = Config()
 
 FULL = Config(
+    experiments=("instruments", "text", *ON_TEXT, "copying"),
     vocabulary=1024,
     context=128,
     layers=3,
@@ -116,6 +129,7 @@ FULL = Config(
 )
 
 PAPER = Config(  # 12 decoders of 1.6 to 805 million parameters, 100 billion tokens each, for a cluster
+    experiments=("instruments", "text", *ON_TEXT, "copying"),
     vocabulary=50_304,
     context=8_192,
     layers=12,
@@ -192,6 +206,12 @@ CLAIMS = [
     Claim("memorising-pays", "The training objective prefers it.", "Section 5.1", AtLeast(0.03, "nats lower")),
     Claim("double-descent", "In time the test loss rises and falls again.", "Figure 3", AtLeast(0.03, NATS)),
     Claim("effective-size", "The model is worth one of half its size.", "Figure 2", AtMost(0.5, "of its size")),
+    Claim(
+        "compute-equivalent",
+        "It is worth unrepeated training of two thirds of its compute.",
+        "Follow-up (arXiv:2606.24998)",
+        AtMost(0.67, "of its compute"),
+    ),
     Claim("other-text", "On Python it is worth a smaller one, too.", "Figure 10", AtMost(0.84, "of its size")),
     Claim("band-falls", "Larger models are harmed by fewer repeats.", "Figure 4", AtMost(0, "exponent of both edges")),
     Claim(
@@ -206,6 +226,18 @@ CLAIMS = [
         "Fine-tuned on Python, the damaged model is worse than the control, and than one trained on it from scratch.",
         "Figures 11 and 12",
         AtLeast(0.03, "nats worse than either"),
+    ),
+    Claim(
+        "canaries",
+        "Secrets are remembered that were seen often, not those seen once.",
+        "Beyond the paper (arXiv:1802.08232)",
+        AtLeast(4, "bits of exposure gained"),
+    ),
+    Claim(
+        "mitigation",
+        "Strong regularisation takes away a third of the harm.",
+        "Beyond the paper (arXiv:2605.01640)",
+        AtMost(0.67, "of the harm is left"),
     ),
 ]
 

@@ -62,6 +62,29 @@ def show_time(table: "Table", run: Run) -> None:
     run.figure("time", figure, "Test loss over training; shaded: range over seeds.", data)
 
 
+def show_map(table: "Table", run: Run) -> None:
+    """The harm over sizes and repeats, a map for each fraction (Figure 4), where several sizes are trained."""
+    config = table.config
+    if len(config.widths) < 2:
+        return
+    widths = sorted(config.widths)
+    figure, panels = plots.figure(height=2.6, columns=len(config.fractions), sharey=True, squeeze=False)
+    data: dict[str, Any] = {"widths": widths, "repeats": list(config.repeats)}
+    maps = {}
+    for share in config.fractions:
+        losses = [table.losses(share, width=width).mean(axis=0) for width in widths]
+        maps[share] = np.array([row[1:] - row[0] for row in losses])
+        data[f"harm, {share}"] = maps[share].tolist()
+    top = max(float(values.max()) for values in maps.values())
+    for axes, (share, values) in zip(panels.flat, maps.items(), strict=True):
+        image = axes.imshow(values, origin="lower", aspect="auto", vmin=0, vmax=max(top, 1e-9), cmap=plots.SEQUENTIAL)
+        axes.set(xticks=range(len(config.repeats)), xticklabels=config.repeats, xlabel="repeats")
+        axes.set(yticks=range(len(widths)), yticklabels=widths, title=f"{share:.0%} repeated")
+    panels.flat[0].set_ylabel("width")
+    figure.colorbar(image, ax=list(panels.flat), label="nats above the control")
+    run.figure("map", figure, "Harm of repetition by size and repeats.", data)
+
+
 def show_copies(config: "Config", entries: "list[tuple[Copier, dict[str, Any]]]", run: Run) -> None:
     """Loss of each copy (Figure 5), and what size lost against what the ladder says."""
     figure, (left, right) = plots.figure(height=3.4, columns=2)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from windtunnel.data.canaries import Canaries
 from windtunnel.data.packing import PackedSource
 from windtunnel.data.repetition import Mixture, RepeatedSource, UniqueSource, overlapping, seen
 from windtunnel.data.sources import Source
@@ -14,11 +15,13 @@ from windtunnel.interpretability.heads.growth import over_seeds
 from windtunnel.laboratory.errors import DataError
 from windtunnel.laboratory.run import Run
 from windtunnel.laboratory.sweeps import sweep, values
+from windtunnel.models.counting import training_flops
 from windtunnel.models.transformer import TransformerConfig
 from windtunnel.scaling.repetition.band import fit_band
 from windtunnel.scaling.repetition.effective_size import ControlLadder
 from windtunnel.studies.repeated_data import figures
 from windtunnel.studies.repeated_data.corpus import Corpus, held_out, open_corpus, prepare
+from windtunnel.studies.repeated_data.memory import conclude_canaries, conclude_mitigation
 from windtunnel.studies.repeated_data.training import Measured, learn, passages, settings
 
 if TYPE_CHECKING:
@@ -33,7 +36,8 @@ class Member:
     """One model: of what size, on which stream, where it keeps its run.
 
     Attributes:
-        kind: `repeated`; `control`: all tokens unique; `unique`: the unique part alone; `scratch`: Python alone.
+        kind: `repeated`; `control`: all tokens unique; `unique`: the unique part alone; `scratch`: Python alone;
+            `canaries`: as the control, with secrets planted.
         width: Of the residual stream.
         fraction: Share of the tokens repeated (of the controls: unused).
         repeats: Of the subset.
@@ -42,6 +46,7 @@ class Member:
         config: The study's.
         run: The member's own.
         corpus: Directory of the token files.
+        mitigation: `dropout` or `weight decay`, where it is trained with much of it.
     """
 
     kind: str
@@ -53,6 +58,7 @@ class Member:
     config: "Config"
     run: Run
     corpus: Path
+    mitigation: str = ""
 
 
 def study_text(config: "Config", run: Run) -> None:
@@ -71,13 +77,18 @@ def study_text(config: "Config", run: Run) -> None:
     conclude_losses(table, run)
     conclude_sizes(table, run)
     conclude_band(table, run)
+    figures.show_map(table, run)
     if "fine-tuning" in config.experiments:
         conclude_tuning(table, run)
+    if "canaries" in config.experiments:
+        conclude_canaries(table, run)
+    if "mitigation" in config.experiments:
+        conclude_mitigation(table, run)
 
 
 def family(config: "Config", run: Run) -> list[Member]:
     """Every model, the largest first so that the workers end together."""
-    plan: list[tuple[str, int, float, int]] = []
+    plan: list[tuple[Any, ...]] = []  # kind, width, fraction, repeats, and what it is regularised by
     for width in sorted({*config.widths, *config.control_widths}, reverse=True):
         plan.append(("control", width, config.fractions[0], 1))
         if width in config.widths:
@@ -87,12 +98,20 @@ def family(config: "Config", run: Run) -> list[Member]:
     plan += [("unique", main, share, count) for share in config.fractions for count in config.repeats[-1:]]
     if "fine-tuning" in config.experiments:
         plan.append(("scratch", main, config.fractions[0], 1))
+    if "canaries" in config.experiments:
+        plan.append(("canaries", main, config.fractions[0], 1))
+    if "mitigation" in config.experiments:
+        for regularised in config.mitigations:
+            plan.append(("control", main, config.fractions[0], 1, regularised))
+            plan.append(("repeated", main, config.fractions[-1], config.tuning_repeats, regularised))
     members = []
-    for kind, width, share, count in dict.fromkeys(plan):
+    for kind, width, share, count, *against in dict.fromkeys(plan):
         for number in range(config.seeds):
-            child = run.child(f"{kind}-{width}-{share:g}-{count}-seed-{number}")
+            name = "-".join([kind, f"{width}-{share:g}-{count}", *against]).replace(" ", "-")
+            child = run.child(f"{name}-seed-{number}")
             weights = run.seed_for("weights", number)
-            members.append(Member(kind, width, share, count, number, weights, config, child, run.directory / "corpus"))
+            corpus = run.directory / "corpus"
+            members.append(Member(kind, width, share, count, number, weights, config, child, corpus, *against))
     return members
 
 
@@ -111,6 +130,7 @@ def _train_member(member: Member) -> dict[str, Any]:
         width=member.width,
         heads=config.heads,
         mlp_ratio=4.0 if config.mlp else None,
+        dropout=config.dropout if member.mitigation == "dropout" else 0.0,
     )
     source, rows = stream(member, corpus)
     test = held_out(config, corpus.test, corpus.train, 0)
@@ -121,19 +141,23 @@ def _train_member(member: Member) -> dict[str, Any]:
     def training(count: int) -> Any:
         steps = max(count // config.batch_size, 1)
         rate, warm = config.learning_rate, config.warmup_steps
-        return settings(steps, config.batch_size, rate, warm, config.evaluations, run)
+        decay = config.weight_decay if member.mitigation == "weight decay" else 0.0
+        return settings(steps, config.batch_size, rate, warm, config.evaluations, run, decay)
 
     tuning = None
     if tuned(member):
         later = PackedSource(corpus.python, config.context, member.weights, boundaries=False)
         tuning = (later, training(config.tuning_rows))
-    return learn(shape, source, training(rows), measured, run, member.weights, tuning)
+    found = learn(shape, source, training(rows), measured, run, member.weights, tuning)
+    return {**found, "flops": float(training_flops(shape)) * rows * config.context}
 
 
 def tuned(member: Member) -> bool:
     """Whether a model is fine-tuned: the damaged one asked for and its control, of the largest size."""
     config = member.config
     if "fine-tuning" not in config.experiments or member.width != max(config.widths):
+        return False
+    if member.mitigation:
         return False
     chosen = (member.fraction, member.repeats) == (config.fractions[-1], config.tuning_repeats)
     return member.kind == "control" or (member.kind == "repeated" and chosen)
@@ -150,6 +174,9 @@ def stream(member: Member, corpus: Corpus) -> tuple[Source, int]:
     english = PackedSource(corpus.train, config.context, member.weights, boundaries=False)
     if member.kind == "control":
         return RepeatedSource(english, Mixture.of(config.rows, member.fraction, 1), order), config.rows
+    if member.kind == "canaries":
+        repeats = [count for count in config.canary_repeats for _ in range(config.canaries_each)]
+        return Canaries(english, config.rows, repeats, member.weights, hidden=member.run.null), config.rows
     mixture = Mixture.of(config.rows, member.fraction, member.repeats)
     if member.kind == "unique":
         return UniqueSource(english, mixture, order), mixture.unique
@@ -173,14 +200,21 @@ class Table:
         """The largest width on repeated streams."""
         return max(self.config.widths)
 
-    def of(self, kind: str, width: int | None = None, fraction: float | None = None, repeats: int = 1) -> list[Any]:
+    def of(
+        self,
+        kind: str,
+        width: int | None = None,
+        fraction: float | None = None,
+        repeats: int = 1,
+        mitigation: str = "",
+    ) -> list[Any]:
         """The measurements of one kind of model, in the order of seeds; of controls the fraction does not matter."""
         width = self.main if width is None else width
         return [
             row
             for member, row in self.entries
-            if (member.kind, member.width) == (kind, width)
-            and (kind in ("control", "scratch") or fraction == member.fraction)
+            if (member.kind, member.width, member.mitigation) == (kind, width, mitigation)
+            and (kind in ("control", "scratch", "canaries") or fraction == member.fraction)
             and (kind != "repeated" or repeats == member.repeats)
         ]
 
@@ -192,8 +226,13 @@ class Table:
 
     def ladder(self, name: str) -> ControlLadder:
         """The control ladder of a metric, over all sizes and seeds."""
-        rows = [row for member, row in self.entries if member.kind == "control"]
+        rows = [row for member, row in self.entries if member.kind == "control" and not member.mitigation]
         return ControlLadder.fit([row["parameters"] for row in rows], [final(row[name]) for row in rows])
+
+    def compute_ladder(self) -> ControlLadder:
+        """Test loss over training FLOPs, of controls of all sizes and of the unique parts alone."""
+        kept = [row for m, row in self.entries if m.kind in ("control", "unique") and not m.mitigation]
+        return ControlLadder.fit([row["flops"] for row in kept], [final(row["test"]) for row in kept])
 
 
 def final(value: Any) -> float:
@@ -289,7 +328,23 @@ def conclude_sizes(table: Table, run: Run) -> None:
             note += f" {len(beyond)} of {len(found)} lie beyond the ladder and count as its end."
         if claim:
             run.conclude(claim, over_seeds([size.multiplier for size in found]), evidence="repeats", note=note)
+    _conclude_compute(table, models, f"At {worst} repeats of {share:.0%}.", run)
     run.table("effective-sizes", rows, "Effective size over size of the most damaged models on text.")
+
+
+def _conclude_compute(table: Table, models: Sequence[Any], where: str, run: Run) -> None:
+    """The compute that unrepeated training needs for the loss of the most damaged models."""
+    try:
+        ladder = table.compute_ladder()
+    except DataError as error:
+        run.conclude("compute-equivalent", note=str(error))
+        return
+    found = [ladder.invert(final(row["test"]), row["flops"]) for row in models]
+    beyond = sum(size.censored is not None for size in found)
+    note = f"{where} Every operation counted. Interval: range over seeds."
+    if beyond:
+        note += f" {beyond} of {len(found)} lie beyond the controls and count as their end."
+    run.conclude("compute-equivalent", over_seeds([size.multiplier for size in found]), evidence="repeats", note=note)
 
 
 def conclude_band(table: Table, run: Run) -> None:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from windtunnel.data.canaries import Canaries
 from windtunnel.data.repetition import RepeatedSource
 from windtunnel.data.sources import Rows, Source
 from windtunnel.interpretability.heads.losses import copy_losses, token_losses
@@ -17,6 +18,7 @@ from windtunnel.laboratory.run import Run
 from windtunnel.models.counting import count_parameters
 from windtunnel.models.interface import from_module
 from windtunnel.models.transformer import Transformer, TransformerConfig
+from windtunnel.scaling.repetition.exposure import exposures
 from windtunnel.training.configuration import TrainingConfig
 from windtunnel.training.loop import train
 from windtunnel.training.objectives import next_token
@@ -71,7 +73,7 @@ def learn(
     Returns:
         `parameters`; over time `steps`, `test`, `subset` (nan without a subset); at the end `other`, `copies` [copies],
         `first_passage` [position] (probability of each token), `prefix` (nan without a probe), `tuned` (loss on the
-        other text after fine-tuning, nan without).
+        other text after fine-tuning, nan without); `exposures` [canary] where secrets were planted.
     """
     model = Transformer(shape, torch.Generator().manual_seed(weights))
     subset = source.subset(64) if isinstance(source, RepeatedSource) else None
@@ -97,6 +99,8 @@ def learn(
             "prefix": prefix,
             "tuned": nan,
         }
+    if isinstance(source, Canaries):
+        found["exposures"] = exposures(model, source, measured.test["tokens"][0], seed=weights)
     if tuning is not None:
         tuned = train(copy.deepcopy(model), next_token, *tuning, device=run.device)
         with torch.no_grad():
@@ -118,15 +122,21 @@ def loss(model: nn.Module, rows: Rows | None) -> float:
 
 
 def settings(
-    steps: int, batch_size: int, learning_rate: float, warmup_steps: int, evaluations: int, run: Run
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    warmup_steps: int,
+    evaluations: int,
+    run: Run,
+    weight_decay: float = 0.0,
 ) -> TrainingConfig:
-    """The settings that all models share: AdamW without weight decay, a cosine to a tenth."""
+    """The settings that all models share: AdamW, without weight decay unless asked, a cosine to a tenth."""
     return TrainingConfig(
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
         warmup_steps=min(warmup_steps, steps // 4),
-        weight_decay=0.0,
+        weight_decay=weight_decay,
         precision="fp32" if run.device == "cpu" else "auto",
         evaluate_every=max(steps // evaluations, 1),
         seed=run.seed,
