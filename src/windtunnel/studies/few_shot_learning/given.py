@@ -1,0 +1,117 @@
+"""The paper's tasks asked of a given model, with 0, 1 and more examples."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from windtunnel.evaluation.engine import evaluate
+from windtunnel.evaluation.library import find_task
+from windtunnel.evaluation.results import Results
+from windtunnel.interpretability.heads.controls import forget
+from windtunnel.laboratory.errors import UsageError
+from windtunnel.laboratory.run import Run
+from windtunnel.models.interface import LanguageModel, load
+from windtunnel.statistics.estimates import Estimate
+from windtunnel.statistics.intervals import bootstrap
+from windtunnel.studies.few_shot_learning import figures
+
+if TYPE_CHECKING:
+    from windtunnel.studies.few_shot_learning import Config
+
+Asked = dict[tuple[str, int], Results]
+
+
+def ask_given(config: "Config", run: Run) -> None:
+    """Evaluate the model on every task with every number of examples; the null: the model with its weights forgotten.
+
+    Tasks whose data are not there are left out aloud.
+    """
+    assert run.model is not None
+    model = load(run.model, device=run.device, dtype="float32", threads="auto")
+    if run.null:
+        forget(model, torch.Generator().manual_seed(run.seed))
+    run.section("A given model", f"{model.name}: tasks of the paper and others like them, on real data.")
+    asked, missing = {}, []
+    for name in config.given_tasks:
+        for shots in config.given_shots:
+            try:
+                asked[name, shots] = ask(name, shots, config, model, run)
+            except UsageError as error:
+                missing.append({"task": name, "why": str(error)})
+                break
+    if missing:
+        run.table("missing", missing, "Tasks that could not be asked.")
+    rows = [_row(name, shots, results) for (name, shots), results in asked.items()]
+    run.table("given", rows, "Accuracy by task and number of examples; failed samples count as wrong.")
+    name = model.name.rstrip("/").rsplit("/", 1)[-1]
+    if rows:
+        figures.show_given(rows, config.given_shots, name, run)
+    conclude_given(config, asked, run)
+
+
+def ask(name: str, shots: int, config: "Config", model: LanguageModel, run: Run) -> Results:
+    """One task with so many examples; what was asked before is not asked again.
+
+    Raises:
+        UsageError: Its data are not there, or it cannot be asked so.
+    """
+    task = find_task(name, shots=shots, seed=config.seed)
+    out = run.directory / "evaluations" / name.replace("/", "-") / f"{shots}-shot"
+    run.note(f"{name}, {shots} examples")
+    return evaluate(task, model, out=out, limit=config.given_limit, seed=config.seed)
+
+
+def _row(name: str, shots: int, results: Results) -> dict[str, Any]:
+    accuracy = results.metric()
+    counts = results.counts
+    return {
+        "task": name,
+        "shots": shots,
+        "metric": results.header["metric"],
+        "value": accuracy.value,
+        "low": accuracy.low,
+        "high": accuracy.high,
+        "scored": counts["scored"],
+        "failed": counts["failed"],
+    }
+
+
+def conclude_given(config: "Config", asked: Asked, run: Run) -> None:
+    """Hold the model against its claims."""
+    none, most = min(config.given_shots), max(config.given_shots)
+    whole = [name for name in config.given_tasks if (name, none) in asked and (name, most) in asked]
+    if whole:
+        run.conclude("given-few-shot", gained(asked, whole, none, most, run), evidence="given", note=_names(whole))
+    else:
+        run.conclude("given-few-shot", note="No task could be asked; name the data with WINDTUNNEL_DATA.")
+    for claim, name in (
+        ("given-addition", "arithmetic/two_digit_addition"),
+        ("given-piqa", "piqa"),
+        ("given-reversed", "word-scrambling/reversed_words"),
+    ):
+        if (name, most) in asked:
+            run.conclude(claim, asked[name, most].metric(), evidence="given", note=f"{most} examples.")
+        else:
+            run.conclude(claim, note=f"{name} was not asked with {most} examples.")
+
+
+def gained(asked: Asked, names: list[str], none: int, most: int, run: Run) -> Estimate:
+    """Mean over tasks of accuracy with the most examples less without, with an interval over the questions of each."""
+    differences = []
+    for name in names:
+        with_examples, without = (asked[name, shots].counted() for shots in (most, none))
+        differences.append(np.array([with_examples[key] - without[key] for key in without if key in with_examples]))
+    estimates = [
+        bootstrap(each, generator=run.generator("gain", name)) if len(each) > 1 else None
+        for name, each in zip(names, differences, strict=True)
+    ]
+    value = float(np.mean([each.mean() for each in differences]))
+    below = [(each.value - each.low) if each else np.inf for each in estimates]
+    above = [(each.high - each.value) if each else np.inf for each in estimates]
+    low, high = (float(np.sqrt(np.sum(np.square(part)))) / len(names) for part in (below, above))
+    return Estimate(value, value - low, value + high)
+
+
+def _names(names: list[str]) -> str:
+    return f"Mean of {len(names)} tasks, paired by question, with the same questions: {', '.join(names)}."
