@@ -80,6 +80,15 @@ def test_broken_files_are_one_sentence(name, content, folder, tmp_path, monkeypa
     assert "\n" not in str(raised.value)
 
 
+def test_any_task_gives_some_of_its_samples():
+    whole = find_task("piqa").dataset
+    some = find_task("piqa", count=2, seed=3).dataset
+    assert len(some) == 2
+    assert all(sample in whole for sample in some)
+    assert {sample.id for sample in find_task("bbq", count=1).dataset} < {"Age-0", "Age-1"}
+    assert len({tuple(s.id for s in find_task("piqa", count=2, seed=seed).dataset) for seed in range(9)}) > 1
+
+
 def test_piqa():
     task = find_task("piqa", shots=1, seed=1, unconditional="Answer:")
     assert task.dataset[0].choices == ("one 0", "two 0")

@@ -5,6 +5,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from windtunnel.evaluation.library.subsets import subset
 from windtunnel.evaluation.tasks import Task
 from windtunnel.laboratory.errors import UsageError
 
@@ -60,7 +61,8 @@ def find_task(name: str, directory: str | Path | None = None, **options: Any) ->
             `evaluation.declared` (YAML) or `evaluation.tables` reads, or `hf:NAME`, a data set of the Hugging Face
             hub.
         directory: The data set's folder; by default its own under the directory that `WINDTUNNEL_DATA` names.
-        **options: As the task's function takes them, as `shots`.
+        **options: As the task's function takes them, as `shots`. Every task takes `count`, for so many of its samples,
+            drawn by `seed` (see `subsets.subset`).
 
     Raises:
         UsageError: There is no such task, option or data set.
@@ -86,9 +88,12 @@ def find_task(name: str, directory: str | Path | None = None, **options: Any) ->
 def _made(name: str, function: Any, first: Any, options: dict[str, Any]) -> Task:
     """What a task's function makes of the options, if it knows them all."""
     known = list(inspect.signature(function).parameters)[1:]
+    drawing = ("count", "seed") if "count" in options else ()
     for option in options:
-        if option not in known:
+        if option not in (*known, *drawing):
             what = "parts" if option == "part" else f"option {option!r}"
-            raise UsageError(f"The task {name} has no {what}; its options are {', '.join(known)}.")
-    task: Task = function(first, **options)
-    return task
+            raise UsageError(f"The task {name} has no {what}; its options are {', '.join([*known, 'count'])}.")
+    task: Task = function(first, **{option: value for option, value in options.items() if option in known})
+    if "count" not in options or "count" in known:
+        return task
+    return subset(task, options["count"], seed=options.get("seed", 0))
