@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.models.texts import bpe
 from windtunnel.data.tokenizers import ByteTokenizer
 from windtunnel.evaluation.mock import MockModel
 from windtunnel.evaluation.multiple_choice import choice_scorer, multiple_choice, normalised
 from windtunnel.evaluation.prompting import PARENTHESISED, Format, few_shot
 from windtunnel.evaluation.tasks import Models, Output, Sample
-from windtunnel.laboratory.errors import DataError, UsageError
+from windtunnel.laboratory.errors import DataError, Unsupported, UsageError
 from windtunnel.models.interface import from_module
 from windtunnel.models.transformer import Transformer, TransformerConfig
 
@@ -126,6 +127,44 @@ def test_lengths_do_not_count_where_letters_are_compared():
     output = Output(option_logprobs=(-2.0, -1.0), option_tokens=(1, 1), extra={"letters": True})
     values = choice_scorer()([Sample("s", "?", 1, ("a long option", "b"))], [output], Models())[0].values
     assert set(values) == {"accuracy", "probability", "chance"}
+
+
+TALK = "{% for m in messages %}<s>{{ m['role'] }}: {{ m['content'] }}</s>{% endfor %}<s>assistant: "
+
+
+@torch.no_grad()
+def test_a_conversation_is_scored_after_the_models_own_template():
+    config = TransformerConfig(vocabulary=300, context=256, layers=1, width=32, heads=2, embedding_scale=1.0)
+    codec = bpe(adds_bos=True, template=TALK)
+    model = from_module(Transformer(config, torch.Generator().manual_seed(0)), codec)
+    solver = multiple_choice(PARENTHESISED, letters=True, chat=True, shots=few_shot(CAPITALS[:1], 1))
+    (output,) = ask(solver, model, CAPITALS[1:2])
+    assert output.prompt == (
+        "<s>user: The capital of France is\n(A) Paris\n(B) a large town\n(C) Rome\nAnswer:</s><s>assistant: (A)</s>"
+        "<s>user: The capital of Italy is\n(A) Oslo\n(B) Rome\n(C) Lyon or so\nAnswer:</s><s>assistant: ("
+    )
+    ids = codec.encode_rendered(output.prompt + "B")
+    assert ids.count(0) == 4  # the template's own, and none that the tokenizer would add
+    rows = model.module(torch.tensor([ids]))[0].log_softmax(-1)
+    start = len(codec.encode_rendered(output.prompt))
+    expected = sum(float(rows[place - 1, ids[place]]) for place in range(start, len(ids)))
+    assert output.option_logprobs[1] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_server_is_asked_the_same_and_keeps_its_template_to_itself(model):
+    from tests.serving import serving
+    from windtunnel.models.interface import load
+    from windtunnel.web.model_server import application
+
+    solver = multiple_choice(Format("{input}"), unconditional="Answer:")
+    with serving(application(model, "tiny")) as url:
+        remote = load(f"openai:tiny@{url}")
+        for here, there in zip(ask(solver, model, CAPITALS[:2]), ask(solver, remote, CAPITALS[:2]), strict=True):
+            assert there.option_logprobs == pytest.approx(here.option_logprobs, abs=1e-3)
+            assert there.option_tokens == here.option_tokens
+            assert there.unconditional_logprobs == pytest.approx(here.unconditional_logprobs, abs=1e-3)
+        with pytest.raises(Unsupported, match="ask without chat"):
+            ask(multiple_choice(letters=True, chat=True), remote)
 
 
 def test_impossible_options_and_samples_are_told():

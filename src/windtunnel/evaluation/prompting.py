@@ -154,8 +154,12 @@ class FewShot:
             "each": self.each,
             "shuffle": self.shuffle,
             "within": self.within,
-            "pool": _sha256([sample.as_dict() for sample in self.pool]),
+            "pool": self._identity,
         }
+
+    @cached_property
+    def _identity(self) -> str:
+        return _sha256([sample.as_dict() for sample in self.pool])
 
     def _fits(self, example: Sample, asked: Sample) -> bool:
         if self.within is not None and example.metadata.get(self.within) != asked.metadata.get(self.within):
