@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from windtunnel.data.tokenizers import ByteTokenizer
-from windtunnel.evaluation.cloze import CONTINUE, FILL_IN, bits_per_byte, cloze, cloze_scorer, last_word, perplexity
+from windtunnel.evaluation.cloze import CONTINUE, FILL_IN, cloze, cloze_scorer, last_word, perplexity
 from windtunnel.evaluation.prompting import Format, few_shot
 from windtunnel.evaluation.tasks import Models, Sample
 from windtunnel.laboratory.errors import DataError
@@ -69,7 +69,6 @@ def test_perplexity_is_of_all_units_and_its_interval_of_samples():
     assert perplexity([-2.0, -4.0], [1, 5], generator=generator).value == pytest.approx(math.exp(1))
     uniform = perplexity(np.full(40, -math.log(7) * 3), np.full(40, 3), generator=generator)
     assert uniform.interval == pytest.approx((7, 7))
-    assert bits_per_byte(-8 * math.log(2), 8) == pytest.approx(1)
     with pytest.raises(DataError, match="above 0"):
         perplexity([-1.0], [0], generator=generator)
     covered = 0

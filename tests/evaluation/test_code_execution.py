@@ -14,6 +14,7 @@ import pytest
 from windtunnel.evaluation.code_execution import (
     SCRIPT,
     Limits,
+    attempts_of,
     confinement,
     pass_at_k,
     pass_at_k_of,
@@ -179,5 +180,7 @@ def test_pass_at_k_of_problems_has_an_interval_that_none_or_all_do_not_close():
     some = pass_at_k_of([(4, 2), (4, 0), (4, 4), (4, 1)] * 10, 2, generator=generator)
     assert some.value == pytest.approx(np.mean([5 / 6, 0, 1, 1 / 2]))
     assert 0 < some.low < some.value < some.high < 1
+    values = {("a", 1): 1.0, ("b", 1): 0.0, ("a", 2): 0.0, ("b", 2): 0.0}
+    assert attempts_of(values) == [(2, 1), (2, 0)]
     with pytest.raises(DataError, match="at least one problem"):
         pass_at_k_of([], 1, generator=generator)

@@ -172,6 +172,7 @@ def test_the_right_option_by_index_or_text(tmp_path, target, right):
             "dataset_kwargs.trust_remote_code",
         ),
         ({"dataset_kwargs": {"data_files": {"validation": []}}}, "give a file's name"),
+        ({"doc_to_choice": [False, True]}, "the key doc_to_choice"),
         ({"num_fewshot": -1}, "num_fewshot holds -1"),
         ({"num_fewshot": "5"}, "num_fewshot holds '5'"),
     ],

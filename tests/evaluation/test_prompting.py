@@ -66,6 +66,11 @@ def test_a_format_of_ones_own_with_metadata_functions_braces_and_instruction():
         Prompting(form).prompt(question(6))
 
 
+def test_a_question_that_holds_its_answer_is_refused():
+    with pytest.raises(UsageError, match="give the answer away"):
+        Prompting(Format("{input} Hint: {answer}")).prompt(question(1))
+
+
 def test_text_of_a_sample_with_braces_is_not_a_template():
     odd = Sample("odd", "What is {input} and {0}?", "a {brace}")
     assert Prompting(shots=few_shot([odd], 1)).prompt(Sample("a", "{}", "b")).text == (

@@ -106,6 +106,8 @@ def test_every_kind_of_file_gives_the_same_task(tmp_path):
         ([{"question": "?", "choices": ["x", "y"], "answer": 2}], "none of its 2 options"),
         ([{"question": "?", "choices": "x;y", "answer": 1}], "no list"),
         ([], "no rows"),
+        ([{"question": "?", "answer": "x"}, {"question": "!"}], "Row 2 .* nothing in the column 'answer'"),
+        ([{"question": "", "answer": "x"}], "Row 1 .* nothing in the column 'question'"),
     ],
 )
 def test_what_cannot_be_guessed_is_told(tmp_path, rows, message):
@@ -125,6 +127,9 @@ def test_wrong_files_and_options_are_told(tmp_path):
         find_task(str(path), tmp_path)
     with pytest.raises(DataError, match="cannot be read"):
         read_table(tmp_path / "missing.jsonl")
+    (tmp_path / "wide.csv").write_text("question,answer\n1,2,3\n")
+    with pytest.raises(DataError, match="line 2 has more fields"):
+        read_table(tmp_path / "wide.csv")
     (tmp_path / "bad.json").write_text("[1]")
     with pytest.raises(DataError, match="no list of JSON objects"):
         read_rows(tmp_path / "bad.json")

@@ -1,6 +1,5 @@
 """Cloze: the probability of a given continuation, as the last word of a passage or the text of a blank."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -138,8 +137,3 @@ def last_word(passage: str) -> tuple[str, str]:
     if not before or not word:
         raise DataError(f"The passage {passage[:40]!r} has no last word after others.")
     return before, word
-
-
-def bits_per_byte(nats: float, count: float) -> float:
-    """Bits per byte of a text from its log-probability in nats (a negative number) and its bytes."""
-    return -nats / math.log(2) / count

@@ -152,6 +152,8 @@ def _watch(process: "subprocess.Popen[bytes]", reading: int, limits: Limits) -> 
 
 def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
     """Whether it has ended, while its number stays taken, so that its group can still be killed."""
+    if not hasattr(os, "waitid"):  # macOS
+        return process.poll() is not None
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
@@ -166,7 +168,7 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 @cache
 def confinement() -> Mapping[str, bool]:
     """What this system's kernel puts in force: `namespaces` and `files`, as the module says."""
-    return run_program("pass").confined
+    return run_program("pass", Limits(wall_seconds=60)).confined
 
 
 def assembled(sample: Sample, completion: str) -> str:
@@ -246,6 +248,15 @@ def pass_at_k(attempts: int, passed: int, k: int) -> float:
     return 1 - math.comb(attempts - passed, k) / math.comb(attempts, k)
 
 
+def attempts_of(values: Mapping[tuple[str, int], float]) -> list[tuple[int, int]]:
+    """Attempts and passed ones of each problem, from `Results.counted("accuracy")`: 0 or 1 by sample and epoch."""
+    found: dict[str, tuple[int, int]] = {}
+    for (name, _), value in values.items():
+        made, passed = found.get(name, (0, 0))
+        found[name] = made + 1, passed + int(value)
+    return list(found.values())
+
+
 def pass_at_k_of(
     counts: Sequence[tuple[int, int]], k: int, *, generator: np.random.Generator, level: float = 0.95
 ) -> Estimate:
@@ -255,7 +266,7 @@ def pass_at_k_of(
     one of a proportion.
 
     Args:
-        counts: Attempts and passed ones of each problem.
+        counts: Attempts and passed ones of each problem, as `attempts_of` gives them.
         k: Attempts allowed.
         generator: Of the bootstrap.
         level: Of the interval.

@@ -175,7 +175,9 @@ def _refuse_tags(node: Any, key: str, path: Path) -> None:
 
 def _reason(error: ValidationError) -> str:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    kinds = ("str", "int", "float", "none")  # pydantic adds which kind of a union it tried
+    parts = [str(part) for part in first["loc"] if part not in kinds and "[" not in str(part)]
+    key = ".".join(parts)
     if first["type"] == "extra_forbidden":
         return (
             f"the key {key} is not in the part of the language that is read here, and leaving it out would change the "
@@ -270,7 +272,7 @@ class _Documents:
         if isinstance(wanted, int):
             return wanted
         if wanted in columns:
-            return row[wanted]
+            return _field(row, wanted, key)
         text = render(wanted, row, key)
         return _literal(text) if key == "doc_to_target" and text.startswith("[") and text.endswith("]") else text
 
@@ -280,10 +282,20 @@ class _Documents:
             return ()
         value: Any = wanted
         if isinstance(wanted, str):
-            value = row[wanted] if wanted in columns else _literal(render(wanted, row, "doc_to_choice"))
+            value = (
+                _field(row, wanted, "doc_to_choice")
+                if wanted in columns
+                else _literal(render(wanted, row, "doc_to_choice"))
+            )
         if not isinstance(value, list | tuple) or not value:
             raise DataError(f"doc_to_choice gives {str(value)[:60]!r} for a row, which is no list of options; mend it.")
         return tuple(map(str, value))
+
+
+def _field(row: Row, column: str, key: str) -> Any:
+    if row.get(column) is None:
+        raise DataError(f"{key} names the column {column!r}, which a row lacks; its columns are {', '.join(row)}.")
+    return row[column]
 
 
 def _literal(text: str) -> Any:

@@ -48,9 +48,9 @@ class Prompt:
 class Format:
     """How a sample is rendered, and how an example's answer follows it.
 
-    In a template stand `{input}`, `{options}` (one line each, by `option`), `{answer}` (the letter of the right
-    option where letters are asked for, else the right option or the first accepted answer) and the keys of the
-    sample's metadata; a brace of its own is doubled. A prompt reads
+    In a template stand `{input}`, `{options}` (one line each, by `option`) and the keys of the sample's metadata, and
+    in that of an example's answer `{answer}` (the letter of the right option where letters are asked for, else the
+    right option or the first accepted answer); a brace of its own is doubled. A prompt reads
 
         instruction  (question lead opening answer separator)*  question [lead opening]
 
@@ -77,7 +77,14 @@ class Format:
     option: str = "{letter}. {option}"
 
     def ask(self, sample: Sample, letters: bool = False) -> str:
-        """The question in words."""
+        """The question in words.
+
+        Raises:
+            UsageError: Its template names the answer.
+            DataError: It names a field that the sample lacks.
+        """
+        if isinstance(self.question, str) and "{answer}" in self.question:
+            raise UsageError("The question's template holds {answer}, which would give the answer away; leave it out.")
         return _filled(self.question, sample, self, letters)
 
     def reply(self, sample: Sample, letters: bool = False) -> str:

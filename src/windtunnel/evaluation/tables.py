@@ -119,6 +119,11 @@ class _Columns:
 
     def sample(self, row: Row, number: int) -> Sample:
         """A row as a sample."""
+        for name in (self.question, self.answer, *self.options[:1]):
+            if row.get(name) in (None, ""):
+                raise DataError(
+                    f"Row {number} of {self.place} has nothing in the column {name!r}; mend it or leave it out."
+                )
         asked = str(row[self.question])
         if self.context is not None and row.get(self.context):
             asked = f"{row[self.context]}\n{asked}"
@@ -166,7 +171,7 @@ class _Columns:
     def _choices(self, row: Row) -> tuple[tuple[str, ...], list[str]]:
         """Options and their labels."""
         if len(self.options) != 1:
-            given = [row[name] for name in self.options]
+            given = [row.get(name) for name in self.options]
             kept = [str(each) for each in given if each not in (None, "")]
             return tuple(kept), list(LETTERS[: len(kept)])
         value = row[self.options[0]]

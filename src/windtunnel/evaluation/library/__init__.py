@@ -70,16 +70,16 @@ def find_task(name: str, directory: str | Path | None = None, **options: Any) ->
     """
     base, _, part = name.partition("/")
     identifier = base.replace("-", "_")
-    if base in TASKS:
-        module = importlib.import_module(f"{__name__}.{_MODULES.get(identifier, identifier)}")
-        options = {"part": part, **options} if part else options
-        return _made(base, getattr(module, identifier), directory, options)
     if name.startswith("hf:") or name.endswith(FILES):
         if directory is not None:
             raise UsageError(f"{name} says itself where its data are; leave out the directory.")
         place, function = ("declared", "read_yaml") if name.endswith((".yaml", ".yml")) else ("tables", "read_table")
         module = importlib.import_module(f"windtunnel.evaluation.{place}")
         return _made(name, getattr(module, function), name, options)
+    if base in TASKS:
+        module = importlib.import_module(f"{__name__}.{_MODULES.get(identifier, identifier)}")
+        options = {"part": part, **options} if part else options
+        return _made(base, getattr(module, identifier), directory, options)
     raise UsageError(
         f"There is no task {name!r}; tasks are {', '.join(TASKS)}, files ending in {', '.join(FILES)}, and hf:NAME."
     )

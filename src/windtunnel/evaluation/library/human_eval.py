@@ -25,7 +25,7 @@ def human_eval(
 ) -> Task:
     """HumanEval: the model continues a function, which runs with its tests in confinement.
 
-    For pass@k ask several epochs at a temperature, and take `code_execution.pass_at_k_of`.
+    For pass@k ask several epochs at a temperature; see `code_execution.pass_at_k_of`.
 
     Args:
         directory: The folder of the data set.

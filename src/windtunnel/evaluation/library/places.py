@@ -60,7 +60,11 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
             if path.suffix in (".csv", ".tsv"):
-                yield from csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+                table = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+                for row in table:
+                    if None in row:
+                        raise DataError(f"{path} line {table.line_num} has more fields than the header; mend it.")
+                    yield row
                 return
             for number, line in enumerate(file, start=1):
                 if line.strip():
