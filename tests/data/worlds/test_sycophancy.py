@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from windtunnel.data.worlds.sycophancy import Dialogues, Domain
+from windtunnel.data.worlds.sycophancy import Comparisons, Dialogues, Domain
 from windtunnel.laboratory.errors import UsageError
 
 DOMAINS = [Domain("politics", 0.9), Domain("language", 0.7), Domain("weather", 0.5)]
@@ -55,3 +55,16 @@ def test_a_world_that_cannot_be_is_refused(options):
         Dialogues(DOMAINS, 0, **options)
     with pytest.raises(UsageError):
         Dialogues([Domain("x", 0.3)])
+
+
+def test_people_prefer_agreement_as_often_as_planted():
+    domains = [Domain("politics", 0.9, 0.75), Domain("arts", 0.7, 0.25)]
+    world = Comparisons(domains, 0, topics=4)
+    asked = world.balanced(200, generator())
+    preferred = torch.rand(len(asked.view), generator=generator(1), dtype=torch.float64) < world.probability(asked)
+    for number, domain in enumerate(domains):
+        mine = asked.domain == number
+        assert float((preferred.long() == asked.view)[mine].double().mean()) == pytest.approx(domain.prefers, abs=0.03)
+    assert Comparisons(domains, 0, topics=4, heeds=False).probability(asked).eq(0.5).all()
+    asked = world.prompts(300, generator())
+    assert world.probability(asked)[asked.view < 0].eq(0.5).all()

@@ -162,3 +162,19 @@ class Dialogues(BlockSource):
         asked = 2 + 2 * every + topic[:, None]
         tokens = torch.cat([first, 2 + 2 * spoken + views, turn, asked], dim=1)
         return Dialogue(tokens, view, topic // self.topics, topic)
+
+
+class Comparisons(Dialogues):
+    """Rows whose answer is the reply that people prefer to the other one: what a preference model learns from.
+
+    Of a user who states a view on the topic asked, the agreeing reply is preferred with the domain's probability;
+    otherwise either is, at random. With `heeds` False, always at random.
+    """
+
+    def probability(self, dialogue: Dialogue) -> Float[Tensor, " prompt"]:
+        """The planted probability that answer 1 is preferred."""
+        agrees = torch.tensor([each.prefers for each in self.domains], dtype=torch.float64)[dialogue.domain]
+        if not self.heeds:
+            agrees = torch.full_like(agrees, 0.5)
+        preferred = torch.where(dialogue.view == 1, agrees, 1 - agrees)
+        return torch.where(dialogue.view < 0, 0.5, preferred)
