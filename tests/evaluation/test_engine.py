@@ -1,12 +1,19 @@
 """The engine: nothing is lost, nothing is asked twice, one bad sample fails only itself."""
 
+import asyncio
 import json
 import math
+from collections import Counter
 
 import pytest
 import torch
+from serving import serving
 from small_tasks import Ask, Match, right, small_task
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
+from windtunnel.evaluation import engine
 from windtunnel.evaluation.engine import CHUNK, evaluate, seed_for
 from windtunnel.evaluation.mock import MockModel
 from windtunnel.evaluation.provenance import describe_model, fingerprint
@@ -14,6 +21,7 @@ from windtunnel.evaluation.results import Results
 from windtunnel.evaluation.tasks import Mark, Output, Sample, Task
 from windtunnel.inference.remote import OutOfReach
 from windtunnel.laboratory.errors import DataError, Unsupported, UsageError, WindtunnelError
+from windtunnel.models.endpoint import connect
 from windtunnel.models.interface import from_module
 from windtunnel.models.transformer import Transformer, TransformerConfig
 
@@ -252,6 +260,46 @@ def test_a_solver_that_loses_count_is_told():
 
     with pytest.raises(TypeError, match="gave 2 results for 3 samples"):
         evaluate(small_task(3, Short()), MockModel())
+
+
+def test_a_request_that_a_server_refuses_fails_one_sample_and_repeats_no_other(tmp_path):
+    asked = Counter()
+
+    async def answer(request):
+        prompt = (await request.json())["prompt"]
+        asked[prompt] += 1
+        if "3" in prompt:
+            return JSONResponse({"error": {"message": "not that one"}}, 400)
+        return JSONResponse({"choices": [{"text": right(prompt), "finish_reason": "stop"}]})
+
+    with serving(Starlette(routes=[Route("/v1/completions", answer, methods=["POST"])])) as url:
+        results = evaluate(small_task(8), f"openai:m@{url}", out=tmp_path)
+    assert results.counts == {"planned": 8, "scored": 7, "refused": 0, "failed": 1, "unasked": 0}
+    assert "not that one" in results.records[3]["output"]["error"]
+    assert results.metric(missing=None).value == 1
+    assert sorted(asked.values()) == [1] * 7 + [2]
+    assert (tmp_path / "calls-subject.jsonl").exists()
+
+
+def test_requests_are_shown_while_a_chunk_of_a_server_is_under_way(monkeypatch):
+    async def answer(request):
+        await asyncio.sleep(0.05)
+        return JSONResponse({"choices": [{"text": "A", "finish_reason": "stop"}]})
+
+    seen = []
+    monkeypatch.setattr(engine, "SECONDS_BETWEEN_COUNTS", 0.01)
+    monkeypatch.setattr(engine.Shown, "update", lambda self, done, **shown: seen.append((done, shown.get("requests"))))
+    with serving(Starlette(routes=[Route("/v1/completions", answer, methods=["POST"])])) as url:
+        evaluate(small_task(8), connect(f"openai:m@{url}", concurrency=2))
+    assert {requests for done, requests in seen if done == 0} >= {"2", "4", "6", "8"}
+    assert seen[-1][0] == 8
+
+
+def test_a_server_nobody_runs_stops_the_evaluation_with_a_sentence(tmp_path):
+    model = connect("openai:m@http://127.0.0.1:9/v1", attempts=1)
+    with pytest.raises(OutOfReach, match="the connection failed"):
+        evaluate(small_task(8), model, out=tmp_path)
+    assert Results.load(tmp_path).counts["unasked"] == 8
 
 
 @pytest.mark.parametrize("options", [{"limit": 0}, {"epochs": 0}, {"chunk": 0}])

@@ -81,7 +81,7 @@ def evaluate_models(
     for name in names:
         subject = opened(name)
         for place, (task, task_name) in enumerate(zip(chosen, tasks, strict=True)):
-            folder = directory_name(task, {"subject": name, **wanted}, seed, epochs)
+            folder = directory_name(task, {"subject": subject, **others}, seed, epochs)
             several = len(names) * len(chosen) > 1
             results = evaluate(
                 task,

@@ -8,8 +8,10 @@ resuming, since the server may answer by then.
 
 import hashlib
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -22,6 +24,7 @@ from windtunnel.evaluation.tasks import Mark, MissingRole, Models, Output, Sampl
 from windtunnel.inference.remote import OutOfReach
 from windtunnel.laboratory.errors import Unsupported, UsageError, WindtunnelError
 from windtunnel.laboratory.progress import Progress
+from windtunnel.laboratory.progress import Task as Shown
 
 if TYPE_CHECKING:
     from windtunnel.models.interface import LanguageModel
@@ -34,6 +37,9 @@ CHUNK_PER_CONNECTION = 16
 
 PATIENCE = 3
 """Samples in a row that a server fails, each asked alone and with all its tries, before an evaluation stops."""
+
+SECONDS_BETWEEN_COUNTS = 1.0
+"""Seconds between two looks at how many requests were sent."""
 
 Found = TypeVar("Found")
 
@@ -181,8 +187,7 @@ def work(
     missing = [item for item in plan if item.key not in finished]
     tally = Tally(log, plan, finished)
     label = f"{log.header['task']} on {log.header['model']}"
-    with Progress(progress).task(label, len(plan)) as shown:
-        shown.update(tally.done, **tally.shown())
+    with Progress(progress).task(label, len(plan)) as shown, _requests_shown(shown, tally, models):
         try:
             for items in chunks(missing, chunk or _chunk(models)):
                 first = tally.done == 0
@@ -310,6 +315,28 @@ def _chunk(models: Models) -> int:
     asked = [models["subject"]] if "subject" in models else models.values()  # of a rescoring: the judges
     connections = [model.client.concurrency for model in asked if hasattr(model, "client")]
     return CHUNK_PER_CONNECTION * max(connections) if connections else CHUNK
+
+
+@contextmanager
+def _requests_shown(shown: Shown, tally: "Tally", models: Models) -> Iterator[None]:
+    """Show how many requests servers have been sent while the `with` lasts, since a chunk of them takes long."""
+    clients = [model.client for model in models.values() if hasattr(model, "client")]
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(SECONDS_BETWEEN_COUNTS):
+            shown.update(tally.done, **tally.shown(), requests=str(sum(client.budget.requests for client in clients)))
+
+    shown.update(tally.done, **tally.shown())
+    thread = threading.Thread(target=watch, daemon=True)
+    if clients:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if clients:
+            thread.join()
 
 
 class Tally:

@@ -172,12 +172,17 @@ def cut_broken_line(path: Path) -> None:
             os.truncate(path, whole)
 
 
+def identity_of(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what tells a model from others, that which must agree between the two halves of an evaluation."""
+    return {name: model[name] for name in NAMES if model.get(name)}
+
+
 def _identity(header: Mapping[str, Any], key: str) -> Any:
     """What must agree of a field."""
     value: Any = header.get(key)
     if key != "models":
         return value
-    return {f"{name} of the {role}": model[name] for role, model in value.items() for name in NAMES if model.get(name)}
+    return {f"{name} of the {role}": each for role, model in value.items() for name, each in identity_of(model).items()}
 
 
 def _difference(key: str, old: Any, new: Any) -> str:

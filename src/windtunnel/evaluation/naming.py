@@ -9,11 +9,16 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from windtunnel.evaluation.library import find_task
+from windtunnel.evaluation.log import identity_of
+from windtunnel.evaluation.provenance import describe_model
 from windtunnel.evaluation.tasks import Task
 from windtunnel.laboratory.errors import UsageError
+
+if TYPE_CHECKING:
+    from windtunnel.models.interface import LanguageModel
 
 
 def named_task(name: str, directory: str | Path | None = None, **options: Any) -> Task:
@@ -44,13 +49,14 @@ def named_task(name: str, directory: str | Path | None = None, **options: Any) -
     return made
 
 
-def directory_name(task: Task, models: Mapping[str, str], seed: int, epochs: int) -> str:
+def directory_name(task: Task, models: "Mapping[str, LanguageModel]", seed: int, epochs: int) -> str:
     """A directory's name for an evaluation: readable, and different for every task, model, seed and epochs.
 
-    So the same command continues what it began, and another one begins anew.
+    So the same command continues what it began, and another one, or one after further training, begins anew.
     """
-    identity = json.dumps([task.digest, dict(models), seed, epochs], sort_keys=True)
-    return f"{slug(task.name)}-{slug(models['subject'])}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+    described = {role: identity_of(describe_model(model)) for role, model in models.items()}
+    identity = json.dumps([task.digest, described, seed, epochs], sort_keys=True)
+    return f"{slug(task.name)}-{slug(models['subject'].name)}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
 def slug(name: str) -> str:
