@@ -92,6 +92,26 @@ def test_few_shot_examples_come_from_the_split_that_is_named(tmp_path):
         read_yaml(path)
 
 
+def test_included_files_and_examples_in_their_order(tmp_path):
+    base = {key: PIQA[key] for key in ("dataset_path", "dataset_kwargs", "output_type", "validation_split")}
+    (tmp_path / "_base_yaml").write_text(yaml.safe_dump(base | {"num_fewshot": 1, "description": "Base. "}))
+    (tmp_path / "_more").write_text("include: _base_yaml\ndoc_to_text: goal\nfewshot_config: {sampler: first_n}\n")
+    own = {"task": "ways", "include": "_more", "description": "Own. ", "doc_to_target": "label"}
+    own |= {
+        "doc_to_choice": "{{[sol1, sol2]}}",
+        "should_decontaminate": True,
+        "doc_to_decontamination_query": "{{goal}}!",
+    }
+    task = read_yaml(declare(tmp_path, text=yaml.safe_dump(own)))
+    prompts = [task.solver.prompting.prompt(sample).text for sample in task.dataset]
+    assert prompts[2] == "Own. open a tin with an opener\n\ndry hair"
+    assert prompts[0] == "Own. {{ boil }} water in a pan\n\nopen a tin"  # the first one that is not the sample itself
+    assert task.dataset[0].metadata["decontamination_query"] == "open a tin!"
+    (tmp_path / "_base_yaml").write_text("process_docs: !function utils.f\n")
+    with pytest.raises(UsageError, match="_base_yaml: the key process_docs has the tag !function"):
+        read_yaml(tmp_path / "task.yaml")
+
+
 def test_answers_in_words(tmp_path):
     rows = [{"q": "2+2", "a": ["4", "Four!"]}, {"q": "3+3", "a": ["6"]}]
     path = declare(
@@ -149,7 +169,11 @@ def test_the_right_option_by_index_or_text(tmp_path, target, right):
     [
         ({"process_docs": "x"}, "the key process_docs is not in the part of the language"),
         ({"filter_list": []}, "the key filter_list"),
-        ({"include": "base.yaml"}, "the key include"),
+        ({"include": 3}, "the key include holds 3"),
+        ({"include": "task.yaml"}, "lead back here"),
+        ({"include": "nowhere"}, "nowhere cannot be read"),
+        ({"should_decontaminate": True}, "go together"),
+        ({"fewshot_config": {"sampler": "balanced"}}, "the key fewshot_config.sampler holds 'balanced'"),
         ({"output_type": "loglikelihood_rolling"}, "the key output_type holds 'loglikelihood_rolling'"),
         ({"metric_list": [{"metric": "bleu"}]}, "the key metric_list.0.metric holds 'bleu'"),
         ({"metric_list": [{"metric": "exact_match"}]}, "which multiple_choice does not give"),

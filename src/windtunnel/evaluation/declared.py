@@ -1,8 +1,6 @@
-"""Tasks declared in YAML: the part of lm-evaluation-harness's language that is data and not code.
+"""Tasks declared in YAML: a `declaration` and its rows as samples, solver and scorer.
 
-A file is read by a safe loader and its templates are rendered in a sandbox, so that other people's tasks can be tried.
-A key that is not known, a value that is not supported and a `!function`, which names Python code, are refused with the
-key's name, since a task that ignores part of its file gives numbers of another task.
+Templates are rendered in a sandbox, so that other people's tasks can be tried; see `declaration` for what is read.
 """
 
 import ast
@@ -10,95 +8,24 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import yaml  # type: ignore[import-untyped]
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from windtunnel.evaluation.answers import accepted_answers, generate
 from windtunnel.evaluation.cloze import cloze, cloze_scorer
+from windtunnel.evaluation.declaration import METRICS, Declaration, GenerationOptions, Metric, parse
 from windtunnel.evaluation.multiple_choice import choice_scorer, multiple_choice
 from windtunnel.evaluation.prompting import FewShot, Format, few_shot
 from windtunnel.evaluation.records import Row, columns_of, hub_rows, listed_or_mapped, read_rows
 from windtunnel.evaluation.tables import LONGEST_FACT
 from windtunnel.evaluation.tasks import Mark, Models, Output, Sample, Scorer, Solver, Task
-from windtunnel.evaluation.templates import check, render
+from windtunnel.evaluation.templates import render
 from windtunnel.laboratory.errors import DataError, UsageError
-
-LOCAL = ("json", "csv", "parquet")
-"""Values of `dataset_path` that mean files."""
-
-METRICS = {
-    "multiple_choice": ("acc", "acc_norm"),
-    "loglikelihood": ("acc",),
-    "generate_until": ("exact_match",),
-}
-"""Metrics by output type, all of them the default."""
 
 NAMES = {"acc": "accuracy", "acc_norm": "accuracy_by_characters", "exact_match": "exact_match"}
 """What a metric is called by the scorers here."""
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Metric(_Strict):
-    """An entry of `metric_list`."""
-
-    metric: Literal["acc", "acc_norm", "exact_match"]
-    aggregation: Literal["mean"] = "mean"
-    higher_is_better: Literal[True] = True
-    ignore_case: bool = False
-    ignore_punctuation: bool = False
-
-
-class GenerationOptions(_Strict):
-    """The value of `generation_kwargs`."""
-
-    until: list[str] | str | None = None
-    max_gen_toks: int = Field(256, ge=1)
-    do_sample: bool = False
-    temperature: float | int | None = None
-    top_p: float | None = None
-
-
-class Files(_Strict):
-    """The value of `dataset_kwargs`."""
-
-    data_files: str | list[str] | dict[str, str | list[str]]
-
-
-class Facts(BaseModel):
-    """The value of `metadata`, of which the version counts."""
-
-    model_config = ConfigDict(extra="allow")
-    version: str | float | int = 1
-
-
-class Declaration(_Strict):
-    """What a file may hold."""
-
-    task: str
-    dataset_path: str
-    output_type: Literal["multiple_choice", "loglikelihood", "generate_until"]
-    doc_to_text: str
-    doc_to_target: str | int
-    doc_to_choice: str | list[str] | None = None
-    dataset_name: str | None = None
-    dataset_kwargs: Files | None = None
-    test_split: str | None = None
-    validation_split: str | None = None
-    training_split: str | None = None
-    fewshot_split: str | None = None
-    num_fewshot: int = Field(0, ge=0)
-    fewshot_delimiter: str = "\n\n"
-    target_delimiter: str = " "
-    description: str = ""
-    metric_list: list[Metric] | None = None
-    generation_kwargs: GenerationOptions | None = None
-    metadata: Facts = Facts()
-    tag: str | list[str] | None = None
+QUERY = "decontamination_query"
+"""Metadata that holds what a contamination analysis looks for, where the file says so."""
 
 
 def read_yaml(path: str | Path, *, shots: int | None = None, seed: int = 0, chat: bool = False) -> Task:
@@ -124,98 +51,12 @@ def read_yaml(path: str | Path, *, shots: int | None = None, seed: int = 0, chat
     samples = documents.samples(asked)
     count = declared.num_fewshot if shots is None else shots
     train = documents.samples(pool) if count and pool != asked else []
-    examples = few_shot(train, count, test=samples, seed=seed)
+    drawn = declared.fewshot_config.sampler == "default"
+    examples = few_shot(train, count, test=samples, seed=seed, shuffle=drawn)
     solver, scorer = _asked_and_scored(declared, examples, chat)
     metrics = _metrics(declared)
     version = str(declared.metadata.version)
     return Task(declared.task, samples, solver, Renamed(scorer, tuple(metrics), declared), metrics[0], version)
-
-
-def parse(path: Path) -> Declaration:
-    """The declaration in a file.
-
-    Raises:
-        UsageError: A key is unknown, a value is not supported, or a key holds code.
-        DataError: The file cannot be read.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_tags(node, "", path)
-        value = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as YAML ({error}); mend it.") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path} holds no keys; write task, dataset_path, output_type and what goes with them.")
-    try:
-        declared = Declaration.model_validate(value)
-    except ValidationError as error:
-        raise UsageError(f"{path}: {_reason(error)}") from error
-    _refuse_contradictions(declared, path)
-    return declared
-
-
-def _refuse_tags(node: Any, key: str, path: Path) -> None:
-    """No `!function` and no other tag of anyone's own, wherever it stands."""
-    if node is None:
-        return
-    if node.tag.startswith("!"):
-        why = "which names Python code, and none is run" if node.tag == "!function" else "which is not known"
-        raise UsageError(
-            f"{path}: the key {key or 'at the top'} has the tag {node.tag}, {why}; write the task in Python instead."
-        )
-    if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            _refuse_tags(name, key, path)
-            _refuse_tags(value, f"{key}.{name.value}" if key else str(name.value), path)
-    if isinstance(node, yaml.SequenceNode):
-        for number, value in enumerate(node.value):
-            _refuse_tags(value, f"{key}[{number}]", path)
-
-
-def _reason(error: ValidationError) -> str:
-    first = error.errors()[0]
-    kinds = ("str", "int", "float", "none")  # pydantic adds which kind of a union it tried
-    parts = [str(part) for part in first["loc"] if part not in kinds and "[" not in str(part)]
-    key = ".".join(parts)
-    if first["type"] == "extra_forbidden":
-        return (
-            f"the key {key} is not in the part of the language that is read here, and leaving it out would change the "
-            "task; write the task in Python instead."
-        )
-    if first["type"] == "missing":
-        return f"the key {key} is missing; add it."
-    return f"the key {key} holds {first['input']!r}, which is not supported ({first['msg']})."
-
-
-def _refuse_contradictions(declared: Declaration, path: Path) -> None:
-    known, listed = METRICS[declared.output_type], [each.metric for each in declared.metric_list or ()]
-    for each in declared.metric_list or ():
-        if each.metric not in known or listed.count(each.metric) > 1:
-            why = "twice" if each.metric in known else f"which {declared.output_type} does not give"
-            raise UsageError(f"{path}: the key metric_list has {each.metric}, {why}.")
-        if each.metric != "exact_match" and (each.ignore_case or each.ignore_punctuation):
-            raise UsageError(f"{path}: the keys ignore_case and ignore_punctuation go with exact_match.")
-    options = declared.generation_kwargs
-    if options is not None and not options.do_sample and (options.temperature or options.top_p not in (None, 1)):
-        raise UsageError(f"{path}: the key generation_kwargs has a temperature or top_p without do_sample: true.")
-    if declared.output_type == "multiple_choice" and declared.doc_to_choice is None:
-        raise UsageError(f"{path}: the key doc_to_choice is missing; multiple_choice needs it.")
-    if declared.output_type != "multiple_choice" and declared.doc_to_choice is not None:
-        raise UsageError(f"{path}: the key doc_to_choice goes with multiple_choice, not with {declared.output_type}.")
-    if declared.output_type != "generate_until" and declared.generation_kwargs is not None:
-        raise UsageError(
-            f"{path}: the key generation_kwargs goes with generate_until, not with {declared.output_type}."
-        )
-    if (declared.dataset_path in LOCAL) != (declared.dataset_kwargs is not None):
-        raise UsageError(
-            f"{path}: the key dataset_kwargs (with data_files) goes with a dataset_path of {', '.join(LOCAL)}, which "
-            "need it."
-        )
-    for key in ("doc_to_text", "doc_to_target", "doc_to_choice", "description"):
-        value = getattr(declared, key)
-        if isinstance(value, str):
-            check(value, key)
 
 
 def _splits(declared: Declaration) -> tuple[str, str]:
@@ -264,6 +105,8 @@ class _Documents:
         else:
             target = str(target)
         facts = {key: value for key, value in row.items() if _is_fact(value)}
+        if self.declared.should_decontaminate:
+            facts[QUERY] = str(self._value("doc_to_decontamination_query", row, columns))
         return Sample(name, text, target, choices, facts)
 
     def _value(self, key: str, row: Row, columns: Sequence[str]) -> Any:
