@@ -29,16 +29,22 @@ from windtunnel.studies.autoregressive_scaling.training import (
 STUDY = find("autoregressive-scaling")
 
 TINY = {
-    "experiments": ["images", "video", "captions", "maths", "text", "classification", "aspect"],
+    "experiments": ["images", "video", "captions", "maths", "text", "classification", "aspect", "language"],
     "image_sizes": [[16, 1], [16, 2], [32, 1], [32, 2]],
     "image_steps": 12,
     "video_sizes": [[16, 1]],
     "video_steps": 8,
-    "caption_sizes": [[16, 1]],
+    "caption_sizes": [[8, 1], [16, 1], [24, 1]],
+    "mixed_sizes": [[16, 1]],
     "caption_steps": 8,
     "blank_steps": 4,
     "maths_sizes": [[16, 1], [32, 1]],
     "maths_steps": 8,
+    "maths_rows": [32, 64],
+    "language_context": 16,
+    "language_sizes": [[16, 1]],
+    "language_steps": 8,
+    "language_rows": 64,
     "text_sizes": [[8, 1], [16, 1], [24, 1], [32, 1]],
     "text_steps": 12,
     "classifier": [16, 1],
@@ -88,6 +94,7 @@ def test_every_domain_is_trained_and_shown_and_identities_hold(tiny):
     figures = {item["name"] for item in contents if item["kind"] == "figure"}
     assert figures >= {"images-ladder", "text-ladder", "video-frames", "captions-information", "maths", "aspect"}
     assert figures >= {"images-samples", "captions-samples", "digits-samples", "images-percentiles", "images-other"}
+    assert figures >= {"language-positions", "maths-data"}
     assert all((tiny.directory / "figures" / f"{name}.svg").stat().st_size > 2_000 for name in figures)
 
 
@@ -216,6 +223,6 @@ def test_bad_settings_are_one_sentence_and_usage(setting, word, tmp_path, capsys
 def test_presets_differ_in_size_only():
     quick, full, paper = (PRESETS[name] for name in ("quick", "full", "paper"))
     assert quick.image_steps < full.image_steps < paper.image_steps
-    assert set(quick.experiments) < set(full.experiments)
+    assert set(quick.experiments) == set(full.experiments)
     world = Pictures(one_shape(8, 2, every_shape(8, (5, 6))), 0)
     assert world.levels == 6  # other images have the same levels

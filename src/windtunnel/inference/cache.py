@@ -79,7 +79,10 @@ class Cache:
         for storage, new in ((self.keys, key), (self.values, value)):
             held = storage[layer]
             if held.shape[1] < self._end:
-                held = self._room(storage, layer, torch.from_numpy(new)[:, None], self.rows, self._end)
+                # a copy, since an array of products may come with a negative stride, which torch does not take
+                held = self._room(
+                    storage, layer, torch.from_numpy(np.ascontiguousarray(new))[:, None], self.rows, self._end
+                )
             array = held.numpy().swapaxes(1, 2)
             array[where[0], :, where[1]] = new
             stored.append(array[: self.rows, :, : self._end])

@@ -5,7 +5,7 @@ a power law plus a constant with parameters and with compute, and since the sour
 the constant is held against the truth, and so is what a caption is measured to tell about its image.
 """
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -13,8 +13,8 @@ from windtunnel.laboratory.claims import AtLeast, AtMost, Between, Claim
 from windtunnel.laboratory.run import Run
 from windtunnel.laboratory.study import StudyConfig
 
-Experiment = Literal["images", "video", "captions", "maths", "text", "classification", "aspect"]
-EVERY: tuple[Experiment, ...] = ("images", "video", "captions", "maths", "text", "classification", "aspect")
+Experiment = Literal["images", "video", "captions", "maths", "text", "classification", "aspect", "language"]
+EVERY: tuple[Experiment, ...] = get_args(Experiment)
 Sizes = tuple[tuple[int, int], ...]
 
 
@@ -40,12 +40,14 @@ class Config(StudyConfig):
     caption_side: int = Field(6, ge=4, le=32, description="pixels of the side of a captioned image")
     caption_steps: int = Field(1_200, ge=4, description="optimizer steps on captioned images")
     blank_steps: int = Field(600, ge=4, description="optimizer steps of fine-tuning with half of the rows blank")
+    mixed_sizes: Sizes = Field((), description="width and layers of models that see 5 % blanks from the start")
     maths_sizes: Sizes = Field(((16, 2), (32, 3), (48, 3)), description="width and layers of each mathematics model")
     maths_modules: tuple[Literal["add", "larger", "digit"], ...] = Field(
         ("larger", "digit"), min_length=1, description="kinds of problems"
     )
     maths_digits: int = Field(4, ge=1, le=9, description="most digits trained on; twice as many are tested")
     maths_steps: int = Field(800, ge=4, description="optimizer steps on mathematics")
+    maths_rows: tuple[int, ...] = Field((), description="rows of problems of trainings that repeat them")
     text_vocabulary: int = Field(64, ge=4, description="token types of the text, a Markov chain of known entropy")
     text_sizes: Sizes = Field(
         ((8, 2), (16, 2), (24, 2), (32, 2), (48, 2), (64, 2)), description="width and layers of each text model"
@@ -57,6 +59,11 @@ class Config(StudyConfig):
     labelled: int = Field(300, ge=20, le=1437, description="digits with labels to fine-tune on")
     aspect_parameters: float = Field(12_000, gt=0, description="parameters of every shape compared")
     aspect_ratios: tuple[float, ...] = Field((2.0, 8.0, 32.0), min_length=3, description="width / layers compared")
+    corpus: str = Field("offline-english", description="real text: file, directory or offline corpus")
+    language_context: int = Field(64, ge=8, multiple_of=2, description="bytes that a model of real text reads")
+    language_sizes: Sizes = Field(((16, 2), (32, 4)), min_length=1, description="width and layers on real text")
+    language_steps: int = Field(400, ge=4, description="optimizer steps on real text")
+    language_rows: int = Field(2_048, ge=16, description="held-out rows of real text")
     batch_size: int = Field(32, ge=2, description="rows per step")
     learning_rate: float = Field(4e-3, gt=0, description="peak at width 32; it falls as width^-0.75, as in Table 5")
     warmup_steps: int = Field(50, ge=0, description="steps of linear warm-up, then linear decay to a tenth")
@@ -66,7 +73,8 @@ class Config(StudyConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        for field, multiple in (("image", 16), ("maths", 16), ("video", 8), ("caption", 8), ("text", 8)):
+        multiples = {"image": 16, "maths": 16, "language": 16, "video": 8, "caption": 8, "mixed": 8, "text": 8}
+        for field, multiple in multiples.items():
             for width, _ in getattr(self, f"{field}_sizes"):
                 if width % multiple:
                     raise ValueError(f"{field}_sizes has width {width}, which is not a multiple of {multiple}")
@@ -76,9 +84,7 @@ class Config(StudyConfig):
 
 
 PRESETS = {
-    "quick": Config(
-        experiments=("images", "video", "captions", "maths", "text", "classification"),
-    ),
+    "quick": Config(),
     "full": Config(
         image_steps=4_000,
         video_sizes=((16, 2), (24, 3), (32, 4), (48, 6)),
@@ -88,10 +94,15 @@ PRESETS = {
         caption_side=8,
         caption_steps=3_000,
         blank_steps=600,
+        mixed_sizes=((32, 4), (48, 6)),
         maths_sizes=((16, 2), (32, 4), (64, 8)),
         maths_modules=("add", "larger", "digit"),
         maths_steps=4_000,
+        maths_rows=(250, 1_000, 4_000, 16_000),
         text_steps=3_000,
+        language_context=128,
+        language_sizes=((16, 2), (32, 4), (64, 8)),
+        language_steps=3_000,
         classifier=(64, 8),
         generative_steps=2_000,
         aspect_parameters=50_000,
@@ -111,13 +122,18 @@ PRESETS = {
         caption_side=32,
         caption_steps=250_000,
         blank_steps=10_000,
+        mixed_sizes=((64, 2), (256, 4), (512, 8)),
         maths_sizes=((64, 8), (128, 16), (256, 32), (512, 64)),
         maths_modules=("add", "larger", "digit"),
         maths_digits=9,
         maths_steps=250_000,
+        maths_rows=(10_000, 100_000, 1_000_000, 10_000_000),
         text_vocabulary=4_096,
         text_sizes=((64, 2), (128, 4), (256, 8), (512, 16)),
         text_steps=250_000,
+        language_context=512,
+        language_sizes=((64, 4), (128, 8), (256, 16), (512, 24)),
+        language_steps=250_000,
         classifier=(256, 32),
         generative_steps=50_000,
         aspect_parameters=6.3e6,
@@ -194,6 +210,12 @@ CLAIMS = [
         "Fig. 2",
         Between(0.4, 0.8, "exponent"),
     ),
+    Claim(
+        "two-constants",
+        "L(D) and L(C) of images end at one irreducible loss.",
+        "Section 6",
+        AtMost(0.05, "of the entropy apart"),
+    ),
     Claim("image-percentiles", "Every percentile of images follows such a law.", "Fig. 20", AtLeast(0.95, CORRELATION)),
     Claim(
         "other-images",
@@ -206,6 +228,18 @@ CLAIMS = [
         "The fitted irreducible loss of text is its entropy rate.",
         "Section 1.2",
         Between(0.95, 1.05, RATIO),
+    ),
+    Claim(
+        "text-positions",
+        "The loss of text falls along the context as a power law to a constant.",
+        "Fig. 6, Appendix E",
+        AtLeast(0.95, CORRELATION),
+    ),
+    Claim(
+        "context-information",
+        "That law gives what a stretch of text tells about the next.",
+        "Appendix E",
+        Between(0.9, 1.1, "of what is measured"),
     ),
     Claim(
         "video-first-frame",
@@ -235,6 +269,8 @@ CLAIMS = [
         "Section 4",
         AtLeast(1.2, "of the tuned estimate"),
     ),
+    Claim("mixed-blanks", "5 % of blanks from the start serve as well.", "Section 4", Between(0.9, 1.1, RATIO)),
+    Claim("gain-logarithm", "InfoGain grows as ln(N / N_c).", "Fig. 12", AtLeast(0.9, CORRELATION)),
     Claim(
         "maths-collapse",
         "Accuracy depends on the loss alone, whatever the size.",
@@ -248,6 +284,7 @@ CLAIMS = [
         "Fig. 13",
         AtLeast(0.9, "rank correlation, negated"),
     ),
+    Claim("maths-data", "The least loss is a power of the problems seen.", "Fig. 22", AtLeast(0.95, CORRELATION)),
     Claim("classification", "Generative training helps to classify.", "Fig. 11", AtLeast(0.02, "accuracy gained")),
     Claim("aspect-ratio", "The best width / layers for images is small.", "Fig. 4", Between(5, 10, "width / layers")),
 ]

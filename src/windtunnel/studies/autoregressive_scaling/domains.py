@@ -18,6 +18,7 @@ from windtunnel.data.worlds.pictures import Pictures, every_shape, one_shape, tw
 from windtunnel.data.worlds.shuffled import Shuffled
 from windtunnel.data.worlds.video import MovingDot
 from windtunnel.models.transformer import TransformerConfig
+from windtunnel.scaling.material import Material
 
 if TYPE_CHECKING:
     from windtunnel.studies.autoregressive_scaling import Config
@@ -26,6 +27,8 @@ HELD_OUT = 2**40
 """First row of the held-out rows of a world: no training comes near it."""
 
 TEXT_CONTEXT, MATHS_CONTEXT = 32, 56
+BLANK = 0.05
+"""Share of blank rows where models see blanks from the start (the paper: 95/5)."""
 Positions = Literal["learned", "rotary"]
 
 
@@ -104,6 +107,31 @@ def maths(config: "Config", seed: int, null: bool) -> Domain:
     return Domain(source, test.rows(HELD_OUT, config.held_out // 4), "rotary")
 
 
+class FirstRows:
+    """The first rows of a source, again and again.
+
+    Args:
+        source: Where they come from.
+        count: How many.
+    """
+
+    def __init__(self, source: Source, count: int) -> None:
+        self.vocabulary, self.context = source.vocabulary, source.context
+        self._held = source.rows(0, count)
+
+    def rows(self, start: int, count: int) -> Rows:
+        """Rows `start` to `start + count - 1`."""
+        places = torch.arange(start, start + count) % len(self._held["tokens"])
+        return {name: values[places] for name, values in self._held.items()}
+
+
+def language(material: Material, config: "Config", seed: int) -> Domain:
+    """Real text, in bytes; in the null control its bytes are in a random order."""
+    (name,) = material.held_out
+    test = {"tokens": material.test_rows(name, config.language_context, config.language_rows)}
+    return Domain(material.source(config.language_context, seed), test, "rotary")
+
+
 def problems(config: "Config", module: str, digits: int, count: int, seed: int) -> Int[Tensor, "row token"]:
     """Rows of one problem each, after a `;` and filled up with `;`."""
     world = Arithmetic(MATHS_CONTEXT, (1, max(digits, 1)), seed, modules=config.maths_modules)
@@ -119,6 +147,8 @@ DOMAINS: dict[str, Callable[["Config", int, bool], Domain]] = {
     "maths": maths,
     "text-to-image": lambda config, seed, null: captions("text-to-image", config, seed, null),
     "image-to-text": lambda config, seed, null: captions("image-to-text", config, seed, null),
+    "text-to-image, mixed": lambda config, seed, null: captions("text-to-image", config, seed, null, BLANK),
+    "image-to-text, mixed": lambda config, seed, null: captions("image-to-text", config, seed, null, BLANK),
 }
 
 

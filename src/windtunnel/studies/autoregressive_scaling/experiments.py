@@ -10,8 +10,10 @@ from windtunnel.laboratory.sweeps import Backend, sweep, values
 from windtunnel.scaling.aspect import proportions
 from windtunnel.scaling.inconsistency import compute_of_tokens
 from windtunnel.scaling.irreducible import irreducible_loss
+from windtunnel.scaling.material import Material, gather
 from windtunnel.scaling.modalities import PF_DAY, TABLE_1, TABLE_3, TABLE_5
 from windtunnel.studies.autoregressive_scaling.domains import shape
+from windtunnel.studies.autoregressive_scaling.language import measure_language
 from windtunnel.studies.autoregressive_scaling.laws import measure_images, measure_text
 from windtunnel.studies.autoregressive_scaling.sequences import (
     measure_aspect,
@@ -29,16 +31,15 @@ if TYPE_CHECKING:
 def compare_domains(config: "Config", run: Run) -> None:
     """Train every ladder that is asked for, then measure each domain."""
     conclude_published(run)
-    everyone = family(config, run)
+    families = family(config, run)
+    everyone = dict.fromkeys(member for members in families.values() for member in members)
     order = sorted(everyone, key=lambda member: -member.parameters * member.steps - 20_000 * member.steps)
     backend: Backend = "processes" if run.workers > 1 else "in-process"
     with run.watch([member.run for member in order]), run.progress("models", len(order)) as task:
         found = dict(
             zip(order, values(sweep(train_member, order, backend=backend, workers=run.workers, task=task)), strict=True)
         )
-    ladders: dict[str, Found] = {}
-    for member in everyone:
-        ladders.setdefault(member.run.directory.name.rsplit("-", 1)[0], []).append(found[member])
+    ladders = {name: [found[member] for member in members] for name, members in families.items()}
     measures: dict[str, Callable[[Config, dict[str, Found], Run], None]] = {
         "images": measure_images,
         "text": measure_text,
@@ -47,14 +48,15 @@ def compare_domains(config: "Config", run: Run) -> None:
         "maths": measure_maths,
         "classification": measure_classification,
         "aspect": measure_aspect,
+        "language": measure_language,
     }
     for experiment, measure in measures.items():
         if experiment in config.experiments:
             measure(config, ladders, run)
 
 
-def family(config: "Config", run: Run) -> list[Member]:
-    """The members of every ladder, each ladder from its smallest."""
+def family(config: "Config", run: Run) -> dict[str, list[Member]]:
+    """The members of every ladder, each from its smallest; a member of two ladders is trained once."""
     ladders: list[tuple[str, str, Sequence[tuple[int, int]], int]] = []
     if "images" in config.experiments:
         ladders.append(("images", "images", config.image_sizes, config.image_steps))
@@ -65,6 +67,8 @@ def family(config: "Config", run: Run) -> list[Member]:
     if "captions" in config.experiments:
         for direction in ("text-to-image", "image-to-text"):
             ladders.append((direction, direction, config.caption_sizes, config.caption_steps))
+            if config.mixed_sizes:
+                ladders.append((f"{direction}, mixed", f"{direction}, mixed", config.mixed_sizes, config.caption_steps))
     if "maths" in config.experiments:
         ladders.append(("maths", "maths", config.maths_sizes, config.maths_steps))
     if "classification" in config.experiments:
@@ -72,12 +76,33 @@ def family(config: "Config", run: Run) -> list[Member]:
     if "aspect" in config.experiments:
         shapes = proportions(config.aspect_parameters, config.aspect_ratios, multiple=16)
         ladders.append(("aspect", "images", [(one.width, one.layers) for one in shapes], config.image_steps))
-    members = []
+    if "language" in config.experiments:
+        ladders.append(("language", "language", config.language_sizes, config.language_steps))
+    found: dict[str, list[Member]] = {}
+    trained: dict[tuple[str, int, int, int], Member] = {}
+    material = _material(config, run) if "language" in config.experiments else None
     for name, domain, sizes, steps in ladders:
         for width, layers in sizes:
-            seed = run.seed_for("rows", domain)
-            members.append(Member(domain, width, layers, steps, config, run.child(f"{name}-{width}x{layers}"), seed))
-    return members
+            key = (domain, width, layers, steps)
+            if key not in trained:
+                seed, place = run.seed_for("rows", domain), run.child(f"{name.replace(', ', '-')}-{width}x{layers}")
+                text = material if domain == "language" else None
+                trained[key] = Member(domain, width, layers, steps, config, place, seed, material=text)
+            found.setdefault(name, []).append(trained[key])
+    if "maths" in config.experiments and config.maths_rows:
+        (width, layers), seed = config.maths_sizes[-1], run.seed_for("rows", "maths")
+        found["maths-data"] = [
+            Member("maths", width, layers, config.maths_steps, config, run.child(f"maths-{rows}-rows"), seed, rows)
+            for rows in config.maths_rows
+        ]
+    return found
+
+
+def _material(config: "Config", run: Run) -> Material:
+    """The text of the language ladder, and as much held out as is measured."""
+    tokens = config.batch_size * config.language_context * config.language_steps
+    held_out = (config.language_context + 1) * config.language_rows
+    return gather(run.directory / "text", config.corpus, (), tokens=tokens, held_out=held_out, shuffled=run.null)
 
 
 # --- what holds without training -----------------------------------------------------------------------------

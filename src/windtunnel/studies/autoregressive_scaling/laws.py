@@ -6,9 +6,11 @@ import numpy as np
 
 from windtunnel.laboratory.errors import DataError
 from windtunnel.laboratory.run import Run
-from windtunnel.scaling.envelope import curves, envelope_law, frontier, lower_hull
+from windtunnel.scaling.envelope import Frontier, curves, envelope_law, frontier, lower_hull
+from windtunnel.scaling.inconsistency import Inconsistency
 from windtunnel.scaling.irreducible import Irreducible, irreducible_loss
 from windtunnel.scaling.items import PERCENTILES, improvement, percentile_curves, percentile_laws
+from windtunnel.scaling.laws.power import Growth
 from windtunnel.studies.autoregressive_scaling import presentation as show
 from windtunnel.studies.autoregressive_scaling.training import Found, column
 
@@ -39,6 +41,7 @@ def measure_images(config: "Config", ladders: dict[str, Found], run: Run) -> Non
         evidence="images-ladder",
         note="Interval: counting 6 N, or every operation. " + GUARD,
     )
+    conclude_two_laws(ladder, run)
     positions = {f"{one['parameters']:,}": one["position_losses"] for one in (ladder[0], ladder[-1])}
     if "best_positions" in ladder[-1]:
         positions["best possible"] = ladder[-1]["best_positions"]
@@ -135,6 +138,52 @@ def below_curves(ladder: Found) -> dict[str, Any]:
     except DataError:
         pass
     return found
+
+
+def conclude_two_laws(ladder: Found, run: Run) -> None:
+    """L(D) against L(C) of the same runs (Section 6): they should end at one constant, and cannot both hold on the way.
+
+    L(D) is the law below all curves over the tokens read: that of a model large enough not to matter, as far as the
+    ladder goes. Nothing is read twice.
+    """
+    note = f"Both by the hull of training curves. {GUARD}"
+    tokens = np.concatenate([one["tokens"] for one in ladder])
+    losses = np.concatenate([one["curve"] for one in ladder])
+    of_compute, best = below_curves(ladder).get("below the hull"), _frontier(ladder)
+    try:
+        corners = lower_hull(tokens, losses)
+        of_tokens = envelope_law(tokens[corners], losses[corners])
+    except DataError:
+        of_tokens = None
+    if of_compute is None or of_tokens is None or best is None or not falls(ladder):
+        run.conclude("two-constants", float("nan"), note=note)
+        return
+    both = Inconsistency(of_compute, of_tokens, Growth(best.coefficient, best.exponent))
+    grid = np.geomspace(best.flops[0], best.flops[-1] * 1e6, 200)
+    allowed = of_tokens.predict(x=both.tokens(grid))
+    entropy = ladder[-1]["entropy"]
+    run.figure(
+        "images-two-laws",
+        show.two_laws(grid, of_compute.predict(x=grid), allowed, entropy),
+        "What compute promises, and what the tokens that it reads allow; drawn a million times beyond the runs.",
+        data={"compute": grid, "L(C)": of_compute.predict(x=grid), "L(D)": allowed},
+    )
+    met = both.intersection(float(grid[0]), float(grid[-1]))
+    where = "They do not meet in the figure." if met is None else f"They meet at {met:.2g} FLOPs."
+    constants = of_tokens.L_inf, of_compute.L_inf
+    scale = entropy if entropy is not None else losses.min()
+    note = f"{constants[0]:.3f} and {constants[1]:.3f} nats. {where} {note}"
+    run.conclude("two-constants", abs(constants[0] - constants[1]) / scale, evidence="images-two-laws", note=note)
+
+
+def _frontier(ladder: Found) -> Frontier | None:
+    """The best size of a budget of 6 N D along training curves."""
+    runs = np.repeat(np.arange(len(ladder)), [len(one["curve"]) for one in ladder])
+    n, tokens = column(ladder, "parameters")[runs], np.concatenate([one["tokens"] for one in ladder])
+    try:
+        return frontier(curves(n, tokens, 6 * n * tokens, np.concatenate([one["curve"] for one in ladder]), runs))
+    except DataError:
+        return None
 
 
 def best_sizes(ladder: Found) -> dict[str, float] | None:

@@ -156,6 +156,43 @@ def frames(losses: Mapping[str, np.ndarray], best: np.ndarray, law: Any) -> "Fig
     return made
 
 
+def positions(losses: Sequence[np.ndarray], laws: Sequence[Mapping[str, float]], sizes: np.ndarray) -> "Figure":
+    """Loss along the context."""
+    made, axes = figure(5.4, 3.2)
+    for values, law, size, colour in zip(losses, laws, sizes, _shades(len(losses)), strict=True):
+        places = np.arange(1, len(values) + 1)
+        axes.plot(places, values, "o", ms=3, color=colour, label=f"{size:,.0f}: p = {law['exponent']:.2f}")
+        line = law["limit"] + (law["first"] - law["limit"]) * places ** -law["exponent"]
+        axes.plot(places, line, color=colour, lw=1)
+    axes.set(xscale="log", xlabel="tokens before", ylabel="loss (nats per token)")
+    axes.legend(title="parameters")
+    return made
+
+
+def two_laws(compute: np.ndarray, of_compute: np.ndarray, of_tokens: np.ndarray, entropy: float | None) -> "Figure":
+    """What compute promises, and what its tokens allow."""
+    made, axes = figure(5.4, 3.2)
+    axes.plot(compute, of_compute, color=PALETTE[0], label="L(C)")
+    axes.plot(compute, of_tokens, color=PALETTE[1], label="L(D) of the tokens that C reads")
+    if entropy is not None:
+        axes.axhline(entropy, color=MUTED, ls="--", lw=1, label=f"entropy {entropy:.3g}")
+    axes.set(xscale="log", xlabel="compute 6 N D (FLOPs)", ylabel="loss (nats per token)")
+    axes.legend()
+    return made
+
+
+def over_data(rows: np.ndarray, losses: np.ndarray, curves: Sequence[np.ndarray], steps: np.ndarray) -> "Figure":
+    """The least loss over the amount of data, and the curves it is the least of."""
+    made, (left, right) = figure(7.2, 3.1, 1, 2)
+    left.plot(rows, losses, "o-", color=PALETTE[0])
+    left.set(xscale="log", yscale="log", xlabel="rows of problems", ylabel="least loss (nats per character)")
+    for count, curve, colour in zip(rows, curves, _shades(len(rows)), strict=True):
+        right.plot(steps, curve, color=colour, label=f"{count:,.0f} rows")
+    right.set(xlabel="step", ylabel="loss (nats per character)")
+    right.legend()
+    return made
+
+
 def information_of(points: Mapping[str, Sequence[tuple[float, Any, float]]], exact: float) -> "Figure":
     """Measured information over size."""
     made, axes = figure(5.4, 3.2)

@@ -10,7 +10,7 @@ from windtunnel.data.worlds.video import MovingDot
 from windtunnel.laboratory.errors import DataError
 from windtunnel.laboratory.run import Run
 from windtunnel.scaling.aspect import best_ratio
-from windtunnel.scaling.information import information
+from windtunnel.scaling.information import gain_law, information
 from windtunnel.scaling.irreducible import irreducible_loss
 from windtunnel.statistics.comparisons import paired_difference
 from windtunnel.studies.autoregressive_scaling import presentation as show
@@ -116,6 +116,8 @@ def measure_captions(config: "Config", ladders: dict[str, Found], run: Run) -> N
         data={name: [(n, nats.value, before) for n, nats, before in found] for name, found in points.items()},
     )
     run.table("captions-information", rows, "Mutual information and InfoGain by direction and size.")
+    _gain_by_size(ladders["text-to-image"], run)
+    _mixed(ladders, run)
     run.conclude(
         "blank-tuning",
         float(np.mean(before_ratio)),
@@ -128,6 +130,39 @@ def measure_captions(config: "Config", ladders: dict[str, Found], run: Run) -> N
         "captions-samples",
         show.captioned(shown["captions"], shown["samples"], shown["real"]),
         "Images sampled from captions by the largest model, below the real image of each caption.",
+    )
+
+
+def _gain_by_size(ladder: Found, run: Run) -> None:
+    """InfoGain = λ ln(N / N_c) over the sizes."""
+    if len(ladder) < 3:
+        run.conclude("gain-logarithm", note="Needs three sizes: set caption_sizes.")
+        return
+    found = [information(one["told"], one["blank"], **_truth(one)) for one in ladder]
+    law = gain_law(column(ladder, "parameters"), [one.gain for one in found])
+    learned = found[-1].nats.value > 0.5 * ladder[-1]["information"] and found[0].gain < found[-1].gain
+    note = f"λ = {law.slope:.3g}, N_c = {law.threshold:.3g}; judged only where half of the information is measured."
+    run.conclude(
+        "gain-logarithm", law.r_squared if learned else float("nan"), evidence="captions-information", note=note
+    )
+
+
+def _mixed(ladders: dict[str, Found], run: Run) -> None:
+    """The estimate of models that saw 95 % captions and 5 % blanks from the start."""
+    if "text-to-image, mixed" not in ladders:
+        run.conclude("mixed-blanks", note="Needs models trained with blanks from the start: set mixed_sizes.")
+        return
+    each = [
+        information(one["told"], one["blank"], **_truth(one)).ratio
+        for one in (ladders[f"{direction}, mixed"][-1] for direction in ("text-to-image", "image-to-text"))
+    ]
+    known = [ratio for ratio in each if ratio is not None]
+    run.conclude(
+        "mixed-blanks",
+        float(np.mean([ratio.value for ratio in known])),
+        interval=(min(ratio.low for ratio in known), max(ratio.high for ratio in known)),
+        evidence="captions-information",
+        note="The largest model of both directions; interval: from the lower end of one to the upper of the other.",
     )
 
 
@@ -165,6 +200,26 @@ def measure_maths(config: "Config", ladders: dict[str, Found], run: Run) -> None
     falls = np.ptp(beyond) > 0 and able
     order = -float(spearmanr(np.arange(len(beyond)), beyond).statistic) if falls else float("nan")
     run.conclude("maths-beyond", order, evidence="maths", note="Of the largest model, all kinds together. " + note)
+    if "maths-data" in ladders:
+        measure_maths_data(ladders["maths-data"], run)
+    else:
+        run.conclude("maths-data", note="Needs trainings on few problems: set maths_rows.")
+
+
+def measure_maths_data(ladder: Found, run: Run) -> None:
+    """L(D): the least loss of a training on so many rows, again and again."""
+    rows = column(ladder, "unique")
+    least = np.array([one["curve"].min() for one in ladder])
+    run.figure(
+        "maths-data",
+        show.over_data(rows, least, [one["curve"] for one in ladder], ladder[-1]["steps"]),
+        "The least held-out loss on so many rows of problems that are repeated, and the curves.",
+        data={"rows": rows, "loss": least},
+    )
+    fell = least[0] > LEARNED * least[-1]
+    explained = float(np.corrcoef(np.log(rows), np.log(least))[0, 1] ** 2) if fell else float("nan")
+    note = f"R² of ln L over ln D; judged only where the least loss falls by a factor of {LEARNED:g}."
+    run.conclude("maths-data", explained, evidence="maths-data", note=note)
 
 
 def collapse(ladder: Found) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Training: one member of a ladder, from its weights to what is measured of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from windtunnel.models.counting import count_parameters, training_flops
 from windtunnel.models.interface import from_module
 from windtunnel.models.transformer import Transformer
 from windtunnel.scaling.information import part_losses
+from windtunnel.scaling.material import Material
 from windtunnel.studies.autoregressive_scaling import domains
 from windtunnel.training.configuration import TrainingConfig
 from windtunnel.training.loop import train
@@ -47,6 +48,8 @@ class Member:
         config: The study's.
         run: Where it keeps everything.
         seed: Shared by the members of a domain, so that they learn from the same rows.
+        unique: Rows that are repeated; None: all that are asked for differ.
+        material: Real text, of members that learn it.
     """
 
     domain: str
@@ -56,6 +59,8 @@ class Member:
     config: "Config"
     run: Run
     seed: int
+    unique: int | None = None
+    material: Material | None = field(default=None, hash=False)
 
     @property
     def parameters(self) -> int:
@@ -90,7 +95,11 @@ def train_member(member: Member) -> dict[str, Any]:
 
 def _generate(member: Member) -> dict[str, Any]:
     config, run = member.config, member.run
-    domain = domains.DOMAINS[member.domain](config, member.seed, run.null)
+    if member.material is not None:
+        domain = domains.language(member.material, config, member.seed)
+    else:
+        domain = domains.DOMAINS[member.domain](config, member.seed, run.null)
+    source = domain.source if member.unique is None else domains.FirstRows(domain.source, member.unique)
     shape = domains.decoder(domain, member.width, member.layers)
     model = Transformer(shape, torch.Generator().manual_seed(run.seed))
     rows, best = domain.test["tokens"].to(run.device), domain.best
@@ -111,7 +120,7 @@ def _generate(member: Member) -> dict[str, Any]:
         return measured
 
     result = train(
-        model, next_token, domain.source, settings(member, member.steps), run=run, evaluate=evaluate, device=run.device
+        model, next_token, source, settings(member, member.steps), run=run, evaluate=evaluate, device=run.device
     )
     losses = losses_of(model, rows)
     tokens = config.batch_size * domain.source.context
@@ -119,6 +128,7 @@ def _generate(member: Member) -> dict[str, Any]:
         "width": member.width,
         "layers": member.layers,
         "parameters": member.parameters,
+        "unique": float("inf") if member.unique is None else float(member.unique),
         "parameters_total": count_parameters(shape).total,
         "flops_exact_per_token": float(training_flops(shape)),
         "steps": np.array([point["step"] for point in result.evaluations[1:]]),
@@ -142,7 +152,25 @@ def _generate(member: Member) -> dict[str, Any]:
         found["samples"] = sample_images(model, config.samples, run.seed)
     if member.domain in ("text-to-image", "image-to-text"):
         found |= _tell(member, model, rows)
+    if member.domain.endswith(", mixed"):
+        found |= _told(member, model, rows)
+    if member.material is not None:
+        half = rows.shape[1] // 2
+        found["second_alone"] = losses_of(model, rows[:, half:]).sum(1)
+        found["second_after"] = losses[:, half:].sum(1)
     return found
+
+
+def _told(member: Member, model: Transformer, rows: Tensor) -> dict[str, Any]:
+    """Losses with and without what is given, of a model that has seen blanks from the start."""
+    direction = member.domain.removesuffix(", mixed")
+    world = domains.captioned(direction, member.config, member.seed)  # type: ignore[arg-type]
+    return {
+        "information": world.information,
+        "pointwise": world.pointwise_information(rows.cpu()).numpy(),
+        "told": part_losses(model, rows, world.asked).cpu().numpy(),
+        "blank": part_losses(model, world.blanked(rows), world.asked).cpu().numpy(),
+    }
 
 
 def _tell(member: Member, model: Transformer, rows: Tensor) -> dict[str, Any]:
