@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from windtunnel.evaluation.bias.winogender import by_occupation, female_share, occupation_correlation
+from windtunnel.evaluation.bias.winogender import (
+    by_occupation,
+    correlation_difference,
+    female_share,
+    occupation_correlation,
+)
 from windtunnel.laboratory.errors import DataError
 
 SHARES = np.linspace(0.02, 0.97, 60)
@@ -66,3 +71,15 @@ def test_percent_and_wrong_shapes_are_refused():
         occupation_correlation(pronouns(SHARES), 100 * SHARES)
     with pytest.raises(DataError, match="three probabilities"):
         occupation_correlation(pronouns(SHARES)[:, :2], SHARES)
+
+
+def test_a_difference_of_correlations_is_paired_by_occupation():
+    draw = np.random.default_rng(2)
+    close, far = SHARES + draw.normal(0, 0.05, 60), SHARES + draw.normal(0, 0.6, 60)
+    found = correlation_difference(close, far, SHARES, generator=np.random.default_rng(0))
+    expected = np.corrcoef(close, SHARES)[0, 1] - np.corrcoef(far, SHARES)[0, 1]
+    assert found.value == pytest.approx(expected)
+    assert 0 < found.low < found.value < found.high
+    assert np.isnan(correlation_difference(close, np.ones(60), SHARES, generator=np.random.default_rng(0)).value)
+    swapped = correlation_difference(far, close, SHARES, generator=np.random.default_rng(0))
+    assert swapped.value == pytest.approx(-expected)

@@ -6,15 +6,16 @@ the female one, over occupations, is held against the share of women in the occu
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from windtunnel.laboratory.errors import DataError
-from windtunnel.statistics.comparisons import correlation
+from windtunnel.statistics.comparisons import correlation, paired
 from windtunnel.statistics.estimates import Estimate
+from windtunnel.statistics.intervals import bootstrap
 
 Normalisation = Literal["three", "two", "raw"]
 """What the female pronoun's probability is a share of: all three pronouns; female and male only; or everything that the
@@ -97,6 +98,40 @@ def occupation_correlation(
         neutral=float(neutral),
         occupations=len(wanted),
     )
+
+
+def correlation_difference(
+    first: ArrayLike, second: ArrayLike, statistics: ArrayLike, *, generator: np.random.Generator
+) -> Estimate:
+    """How much better one model's female shares correlate with the statistics than another's, bootstrap by occupation.
+
+    Args:
+        first: Female share of each occupation by one model, or in one condition.
+        second: The same by another.
+        statistics: Share of women in each.
+        generator: Source of the resampling.
+
+    Returns:
+        First minus second correlation; nan if one of the two is constant.
+
+    Raises:
+        UsageError: The three are not one-to-one.
+        DataError: A value is not a finite number.
+    """
+    one, other = paired(first, second)
+    columns = np.stack([one, other, paired(one, statistics)[1]], axis=1)
+
+    def difference(places: ArrayLike, axis: int = -1) -> Any:
+        centred = columns[np.asarray(places, dtype=int)]  # [..., occupation, column]
+        centred = centred - centred.mean(axis=-2, keepdims=True)
+        spread = np.sqrt((centred**2).sum(axis=-2))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = (centred[..., :2] * centred[..., 2:]).sum(axis=-2) / (spread[..., :2] * spread[..., 2:])
+        return found[..., 0] - found[..., 1]
+
+    if min(np.ptp(one), np.ptp(other)) < CONSTANT:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    return bootstrap(np.arange(len(one)), generator=generator, statistic=difference)
 
 
 def by_occupation(
