@@ -172,7 +172,7 @@ class ValueHead(nn.Module):
         self.head.to(model.device)
         self._model = (model,)  # a tuple, that its module is not registered twice
 
-    def forward(self, tokens: Tensor, mask: Tensor) -> Float[Tensor, " question"]:
+    def forward(self, tokens: Tensor, mask: Tensor | None) -> Float[Tensor, " question"]:
         """Logits of P(IK); tokens and mask [question, position], padded on the left."""
         (model,) = self._model
         with model.record(self.SITE) as activations:
@@ -185,7 +185,8 @@ class _Questions:
     """Questions in another order each epoch, padded on the left."""
 
     def __init__(self, rows: list[list[int]], shares: Floats, seed: int, vocabulary: int) -> None:
-        self.tokens, self.mask = left_padded(rows, torch.device("cpu"))
+        self.tokens, mask = left_padded(rows, torch.device("cpu"))
+        self.mask = torch.ones_like(self.tokens, dtype=torch.bool) if mask is None else mask
         self.shares = torch.tensor(shares, dtype=torch.float32)
         self.seed = seed
         self.vocabulary, self.context = vocabulary, self.tokens.shape[1]
