@@ -29,7 +29,7 @@ def draw_reliability(axes: "Axes", diagrams: Mapping[str, Reliability], *, floor
     for index, (name, found) in enumerate(diagrams.items()):
         ends = np.abs(found.interval - found.frequency)
         colour = PALETTE[index % len(PALETTE)]
-        style = {"marker": "o", "markersize": 3.5, "linewidth": 1.2, "elinewidth": 0.8, "capsize": 0}
+        style: dict[str, Any] = {"marker": "o", "markersize": 3.5, "linewidth": 1.2, "elinewidth": 0.8, "capsize": 0}
         axes.errorbar(found.probability, found.frequency, yerr=ends, color=colour, label=name, **style)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability said", ylabel="share right")
     if len(diagrams) > 1:
@@ -47,7 +47,7 @@ def draw_risk_coverage(axes: "Axes", curves: Mapping[str, RiskCoverage]) -> None
 def draw_separation(axes: "Axes", confidence: ArrayLike, correct: ArrayLike, *, names: tuple[str, str]) -> None:
     """Histograms of a confidence where the answer is right and where it is wrong."""
     said, right = np.asarray(confidence), np.asarray(correct).astype(bool)
-    bins = np.linspace(0, 1, 21)
+    bins = [edge / 20 for edge in range(21)]
     for name, chosen, colour in ((names[0], right, PALETTE[0]), (names[1], ~right, PALETTE[1])):
         axes.hist(said[chosen], bins=bins, color=colour, alpha=0.6, label=name)
     axes.set(xlim=(0, 1), xlabel="confidence", ylabel="questions")

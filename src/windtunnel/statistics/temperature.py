@@ -66,7 +66,7 @@ def fit_temperature(
         raise DataError("An answer is none of its question's options; leave that question out.")
 
     def losses(temperature: float) -> Floats:
-        return -np.log(np.maximum(softened(given, temperature)[np.arange(len(given)), right], 1e-300))
+        return np.asarray(-np.log(np.maximum(softened(given, temperature)[np.arange(len(given)), right], 1e-300)))
 
     logs = np.linspace(np.log(LOW), np.log(HIGH), GRID)
     grid = np.stack([losses(float(np.exp(each))) for each in logs], axis=1)  # [question, temperature]
@@ -82,7 +82,7 @@ def fit_temperature(
         before, here, after = sums[rows, at - 1], sums[rows, at], sums[rows, at + 1]
         bend = np.maximum(before - 2 * here + after, 1e-300)
         offset = np.clip((before - after) / (2 * bend), -1, 1)
-        return np.exp(logs[at] + offset * (logs[1] - logs[0]))
+        return np.asarray(np.exp(logs[at] + offset * (logs[1] - logs[0])))
 
     resampled, units = replicates(lowest, len(given), generator=generator, clusters=clusters, resamples=resamples)
     return percentile(value, resampled, units, level, (LOW, HIGH))

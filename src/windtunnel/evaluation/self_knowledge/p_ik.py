@@ -142,11 +142,11 @@ def _logistic(inputs: Floats, targets: Floats, penalty: float) -> tuple[Floats, 
 
     base = np.clip(targets.mean(), 1e-4, 1 - 1e-4)
 
-    def objective(parameters: Floats) -> tuple[float, Floats]:
+    def objective(parameters: Floats) -> tuple[float, Any]:
         weight, bias = parameters[:-1], parameters[-1]
         logits = inputs @ weight + bias
         slope = (1 / (1 + np.exp(-np.clip(logits, -500, 500))) - targets) / len(targets)
-        value = _loss(logits, targets) + penalty * (weight @ weight) / 2
+        value = _loss(logits, targets) + penalty * float(weight @ weight) / 2
         return value, np.r_[inputs.T @ slope + penalty * weight, slope.sum()]
 
     start = np.r_[np.zeros(inputs.shape[1]), np.log(base / (1 - base))]

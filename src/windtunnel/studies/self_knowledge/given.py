@@ -112,7 +112,7 @@ def _probabilities(results: Results, run: Run) -> dict[str, Floats]:
         sample, output, _ = results.sample(record)
         if output.option_logprobs:
             rows.append(output.option_logprobs)
-            answers.append(int(sample.target))  # type: ignore[call-overload]
+            answers.append(int(str(sample.target)))
     shuffled = np.array(answers)
     if run.null:
         shuffled = run.generator("null", "choices").permutation(shuffled)
@@ -125,7 +125,7 @@ def _confidences(
     """Every confidence in the first sampled answer of each question, and in the greedy one."""
     sampled, greedy = answers["sampled"], answers["greedy"]
     named = [(sample.id, str(sample.input)) for sample in samples]
-    marks = sampled.right.astype(bool)
+    marks: list[list[bool]] = sampled.right.astype(bool).tolist()
     run.note("asking the model to judge its answers")
     judged: dict[str, list[Judgement]] = {}
     for name, brainstorm in (("P(True), worked examples", False), ("P(True), worked examples, ideas", True)):

@@ -1,7 +1,7 @@
 """Sections 4 and 5 on organisms: P(IK) in and out of distribution, sources, other models' heads, P(True), baselines."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -177,7 +177,10 @@ def _tables(
     run: Run,
 ) -> None:
     """Table 1, Tables 2 and 3, layers and baselines."""
-    mean = lambda pick: float(np.mean([pick(each) for each in found]))  # noqa: E731
+
+    def mean(pick: Callable[[dict[str, Any]], float]) -> float:
+        return float(np.mean([pick(each) for each in found]))
+
     rows = [
         {"head": "probe, all relations but the last", "tested on": "held-out entities"}
         | {"AUROC": mean(lambda e: e["auroc"]), "Brier": mean(lambda e: e["brier"]), "ECE": mean(lambda e: e["ece"])},
@@ -199,11 +202,11 @@ def _tables(
         },
     ]
     rows += [
-        {"head": name, "tested on": "held-out entities", "AUROC": mean(lambda e, n=name: e["baselines"][n])}
+        {"head": name, "tested on": "held-out entities", "AUROC": mean(_picked("baselines", name))}
         for name in found[0]["baselines"]
     ]
     rows += [
-        {"head": f"probe at {site}", "tested on": "held-out entities", "AUROC": mean(lambda e, s=site: e["layers"][s])}
+        {"head": f"probe at {site}", "tested on": "held-out entities", "AUROC": mean(_picked("layers", site))}
         for site in found[0]["layers"]
     ]
     run.table("table-1", rows, "Heads and what they are compared with, means over organisms (as the paper's Table 1).")
@@ -288,3 +291,7 @@ def _conclude_judgements(
                 }
             )
     run.table("judgements", rows, "P(True) of own answers; equal ideas show the judge how consistent the model is.")
+
+
+def _picked(group: str, name: str) -> Callable[[dict[str, Any]], float]:
+    return lambda each: float(each[group][name])

@@ -119,7 +119,9 @@ def _last_token(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Ten
 def _letters(model: nn.Module, tokens: Int[Tensor, "row token"], device: str) -> Float[Tensor, "row letter"]:
     """Logits of the four letters."""
     model.eval()
-    return torch.cat([model(part[:, :-1].to(device))[:, -1, :OPTIONS].double().cpu() for part in tokens.split(1_000)])
+    return torch.cat(
+        [model(part[:, :-1].to(device))[:, -1, :OPTIONS].double().cpu() for part in torch.split(tokens, 1_000)]
+    )
 
 
 def _averaged(model: nn.Module, tokens: Tensor, device: str) -> Float[Tensor, "row letter"]:

@@ -138,7 +138,9 @@ def _learn(organism: Organism) -> LanguageModel:
 @torch.no_grad()
 def _answers(model: LanguageModel, facts: Facts, prompts: Tensor) -> Float[Tensor, "fact token"]:
     """Probabilities of the next token over the whole vocabulary, in float64."""
-    parts = [torch.softmax(model(part.to(model.device))[:, -1].double(), dim=-1).cpu() for part in prompts.split(512)]
+    parts = [
+        torch.softmax(model(part.to(model.device))[:, -1].double(), dim=-1).cpu() for part in torch.split(prompts, 512)
+    ]
     return torch.cat(parts)
 
 
