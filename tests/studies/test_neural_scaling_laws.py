@@ -47,6 +47,7 @@ TINY = {
     "schedule_tokens": 1_500,
     "recurrent_shapes": [[1, 8]],
     "recurrent_tokens": 1_500,
+    "universal_shape": [2, 8],
     "planted_repeats": 4,
     "bootstrap": 20,
 }
@@ -100,7 +101,8 @@ def test_every_experiment_is_made_and_shown(tiny):
         "other-text",
         "data",
     }
-    wanted |= {"isoflop", "allocation", "exponents", "shape", "batch", "schedules", "contexts", "lstm"}
+    wanted |= {"isoflop", "allocation", "exponents", "shape", "batch", "schedules", "contexts", "lstm", "universal"}
+    wanted |= {"mlp-width", "batch-correction", "corrected-curves", "compute-law"}
     assert figures >= wanted
     assert all((tiny.directory / "figures" / f"{name}.svg").stat().st_size > 2_000 for name in figures)
     assert (tiny.directory / "ladder.csv").exists()
@@ -118,7 +120,7 @@ def test_a_finished_run_is_read_back(tiny, text):
 def test_one_experiment_can_be_chosen(text, tmp_path):
     run = execute(STUDY, settings=settings(text, experiments=["shapes"]), out=tmp_path / "run", workers=1)
     tested = {name for name, verdict in verdicts(run).items() if verdict != "not tested"}
-    assert tested == {"shape"}
+    assert tested == {"shape", "mlp-width"}
 
 
 def test_size_helps_where_there_is_something_to_learn_and_not_in_the_reduced_null(text, tmp_path):

@@ -6,20 +6,15 @@ best split. Statements about the paper's constants, and the correction by Hoffma
 tested on planted laws and on published data, since a laptop's exponents are not those of billions of parameters.
 """
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from windtunnel.laboratory.claims import AtLeast, AtMost, Between, Claim
 from windtunnel.laboratory.run import Run
 from windtunnel.laboratory.study import StudyConfig
 
 Experiment = Literal[
-    "published", "planted", "sizes", "data", "compute", "shapes", "batches", "schedules", "contexts", "recurrent"
-]
-Shape = tuple[PositiveInt, PositiveInt]
-
-EVERY: tuple[Experiment, ...] = (
     "published",
     "planted",
     "sizes",
@@ -30,7 +25,11 @@ EVERY: tuple[Experiment, ...] = (
     "schedules",
     "contexts",
     "recurrent",
-)
+    "universal",
+]
+Shape = tuple[PositiveInt, PositiveInt]
+
+EVERY: tuple[Experiment, ...] = get_args(Experiment)
 
 
 class Config(StudyConfig):
@@ -66,6 +65,7 @@ class Config(StudyConfig):
         ((1, 44), (2, 32), (4, 22), (8, 16)), min_length=2, description="layers and width at one size"
     )
     shape_tokens: int = Field(300_000, ge=500, description="that each shape is trained on")
+    mlp_ratios: tuple[PositiveFloat, ...] = Field((1.0, 8.0), description="widths of the MLP over the width, beside 4")
     batch_shape: Shape = Field((2, 16), description="size whose critical batch is measured")
     batches: tuple[int, ...] = Field((4, 8, 16, 32, 64), min_length=3, description="rows per step of the scan")
     batch_tokens: int = Field(250_000, ge=500, description="that each batch size is trained on")
@@ -79,6 +79,7 @@ class Config(StudyConfig):
     short_context: int = Field(8, ge=2, description="context of a model held against the full one")
     recurrent_shapes: tuple[Shape, ...] = Field(((2, 32), (3, 48)), description="decoders that get an LSTM")
     recurrent_tokens: int = Field(300_000, ge=500, description="that each LSTM and its decoder are trained on")
+    universal_shape: Shape = Field((2, 32), description="passes and width of a decoder of one block that is shared")
     planted_runs: int = Field(40, ge=8, description="runs drawn from a planted law")
     planted_repeats: int = Field(50, ge=4, description="times that is done")
     bootstrap: int = Field(100, ge=20, description="refits behind intervals of fits")
@@ -87,6 +88,8 @@ class Config(StudyConfig):
     def _fits(self) -> Self:
         if self.short_context >= self.context:
             raise ValueError(f"short_context {self.short_context} is not below context {self.context}")
+        if self.universal_shape[0] < 2:
+            raise ValueError("universal_shape needs two passes or more")
         if len(set(self.sizes)) < len(self.sizes):
             raise ValueError("sizes holds one twice")
         return self
@@ -107,6 +110,8 @@ PRESETS = {
             "compute_sizes": ((2, 16), (2, 32), (3, 48), (4, 64), (4, 96), (6, 128)),
             "shapes": ((1, 128), (2, 88), (4, 64), (8, 44), (16, 32)),
             "shape_tokens": 2_000_000,
+            "mlp_ratios": (0.5, 1.0, 2.0, 8.0),
+            "universal_shape": (4, 64),
             "batch_shape": (2, 32),
             "batch_tokens": 3_000_000,
             "schedule_shape": (3, 48),
@@ -135,6 +140,8 @@ PRESETS = {
             "compute_sizes": ((4, 256), (6, 384), (6, 512), (8, 640), (12, 768), (24, 1024)),
             "shapes": ((6, 4288), (12, 3072), (24, 2144), (48, 1600)),
             "shape_tokens": 131_000_000_000,
+            "mlp_ratios": (1.0, 2.0, 8.0),
+            "universal_shape": (6, 512),
             "batch_shape": (6, 384),
             "batches": (4, 16, 64, 256, 1024, 4096),
             "batch_tokens": 20_000_000_000,
@@ -192,6 +199,12 @@ TRAINED = [
         AtMost(-1, "rank correlation"),
     ),
     Claim("size-law", "A power law and a constant describe L(N).", "Equation 1.1", AtLeast(0.98, "of the variance")),
+    Claim(
+        "power-not-logarithm",
+        "A power law describes L(N) better than a logarithm.",
+        "Figure 23",
+        AtMost(0.9, "of its squared error"),
+    ),
     Claim("seed-spread", "Seeds hardly matter.", "Section 4.2", AtMost(0.02, "nats, sd"), False),
     Claim("sample-efficiency", "Larger models need fewer tokens.", "Figure 2", AtLeast(2, "times fewer tokens")),
     Claim(  # flat curves are described as well
@@ -201,20 +214,39 @@ TRAINED = [
     Claim("other-text", "Loss on other text moves along.", "Figure 8", Between(0.7, 1.3, "nats per nat")),
     Claim("overfitting", "Little data costs a large model.", "Figure 9", AtLeast(0.02, "of the loss")),
     Claim("overfitting-collapse", "The cost is one function of N^x / D.", "Figure 9", AtLeast(0.9, "rank correlation")),
+    Claim(  # whatever is learned: the bound follows from data that repeat
+        "early-stop", "Runs stop no earlier than a bound from L(N, S).", "Equation 5.7", AtLeast(0.9, "of runs"), False
+    ),
     Claim("inner-minima", "Every budget has a best size inside.", "Figure 14", AtLeast(1, "of the budgets")),
     Claim("counting", "Without embeddings the best size grows faster.", CORRECTION, AtLeast(0.1, "exponent, " + COUNT)),
     Claim(  # flat losses are predicted as well
         "held-out-budget", "Smaller budgets predict the largest.", "Section 6", AtMost(0.05, "nats, mean"), False
     ),
     Claim("shape", "Shape hardly matters at one size.", "Figure 5", AtMost(0.05, "of the loss"), False),
+    Claim("mlp-width", "Nor does the width of the MLP.", "Figure 5", AtMost(0.05, "of the loss"), False),
     Claim("critical-batch", "The critical batch grows as the loss falls.", "Figure 10", AtLeast(1, "times")),
     Claim(  # the noise drowns the gradient as the loss falls, whatever is learned, frequencies too
         "noise-scale", "So does the gradient noise scale.", "Section 5.1", AtLeast(2, "times"), False
     ),
+    # Frequencies alone take steps and compute as well, so that these four hold without text:
+    Claim(
+        "batch-correction",
+        "Corrected steps to a loss are the same for every batch.",
+        "Equation 5.4",
+        AtMost(0.5, "of the spread of plain steps"),
+        False,
+    ),
+    Claim(
+        "corrected-curves", "L(N, S_min) describes learning curves.", "Figure 4", AtMost(0.03, "nats, median"), False
+    ),
+    Claim("compute-law", "L(C), L(C_min) are power laws.", "Figures 1, 13", AtLeast(0.98, "of the variance"), False),
+    Claim("corrected-exponent", "L(C_min) falls slower than L(C).", "Table 5", AtMost(1.0, "of its exponent"), False),
     Claim("schedule-mismatch", "A schedule that is cut short costs.", "Appendix D.6", AtLeast(0.02, NATS)),
     Claim("schedule-shapes", "How it decays hardly matters.", "Figure 22", AtMost(0.05, "nats, range"), False),
     Claim("short-context", "A short context is better on first tokens.", "Figure 20", AtLeast(0.005, NATS)),
     Claim("lstm-plateau", "An LSTM gains less from late context.", "Figure 7", AtLeast(0.02, "nats more behind")),
+    Claim("universal-parameters", "A shared layer passed again helps.", "Figure 17", AtLeast(0.01, NATS)),
+    Claim("universal-compute", "Layers of their own help more.", "Figure 17", AtLeast(0.01, NATS)),
 ]
 
 CLAIMS = [*KNOWN, *TRAINED]

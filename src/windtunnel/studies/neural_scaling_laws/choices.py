@@ -1,36 +1,24 @@
-"""Figures 5, 7, 10, 18, 21 and 22: shape, batch, schedule, context, and LSTMs in place of attention."""
+"""Figures 5, 7, 17, 21 and 22: shape, schedule, context, and LSTMs and shared weights in place of plain decoders."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from windtunnel.laboratory import plots
-from windtunnel.laboratory.errors import DataError
 from windtunnel.laboratory.run import Run
-from windtunnel.scaling.critical_batch import Tradeoff, measure_noise, steps_to_loss, tradeoff
 from windtunnel.scaling.material import Material
 from windtunnel.scaling.rows import Row
-from windtunnel.scaling.rungs import Rung, build
-from windtunnel.statistics.estimates import Estimate
 from windtunnel.studies.neural_scaling_laws.evidence import Uncertainty
-from windtunnel.studies.neural_scaling_laws.rungs import declare
 from windtunnel.studies.neural_scaling_laws.sizes import shades
-from windtunnel.training.loop import train
-from windtunnel.training.objectives import next_token
 
 if TYPE_CHECKING:
     from windtunnel.studies.neural_scaling_laws import Config
-
-MEASUREMENTS = 8
-"""Of the gradient noise scale during one training."""
 
 
 def read_shapes(rows: dict[Any, Row], uncertainty: Uncertainty, config: "Config", run: Run, material: Material) -> None:
     """Figures 5 and 6: one size, many shapes."""
     run.section("Shape", "Figures 5, 6: one non-embedding size, from wide and shallow to narrow and deep.")
-    shaped = sorted((row for key, row in rows.items() if key[0] != "heads"), key=lambda row: row.layers)
+    shaped = sorted((row for key, row in rows.items() if not isinstance(key[0], str)), key=lambda row: row.layers)
     losses = np.array([row.loss for row in shaped])
     figure, axes = plots.figure(columns=2, sharey=True)
     excess = 100 * (losses / losses.min() - 1)
@@ -46,12 +34,13 @@ def read_shapes(rows: dict[Any, Row], uncertainty: Uncertainty, config: "Config"
             "layers": row.layers,
             "width": row.width,
             "heads": row.shape["heads"],
+            "mlp": row.shape["mlp_ratio"],
             "parameters": row.parameters,
             "loss": row.loss,
         }
         for row in rows.values()
     ]
-    run.table("shapes", records, "Every shape and number of heads.")
+    run.table("shapes", records, "Every shape, number of heads, and width of the MLP over that of the stream.")
 
     def spread(values: np.ndarray) -> float:
         return float(values.max() / values.min() - 1)
@@ -59,120 +48,18 @@ def read_shapes(rows: dict[Any, Row], uncertainty: Uncertainty, config: "Config"
     widest = shaped[0].width / shaped[0].layers / (shaped[-1].width / shaped[-1].layers)
     note = f"Over aspect ratios that differ {widest:.0f}-fold; the range of noisy losses, so biased upwards."
     run.conclude("shape", uncertainty.estimate(shaped, spread), evidence="shape", note=note)
-
-
-def read_batches(
-    rows: dict[Any, Row], uncertainty: Uncertainty, config: "Config", run: Run, material: Material
-) -> None:
-    """Figures 10 and 18: the critical batch from a scan over batches, and from the noise of gradients."""
-    run.section("Batch", "Figures 10, 18: steps against tokens for reaching a loss, and the gradient noise scale.")
-    curves: dict[int, list[Row]] = {}
-    for (batch, _), row in rows.items():
-        curves.setdefault(batch, []).append(row)
-    top = max(min(row.curve[0] for row in several) for several in curves.values())
-    bottom = max(min(row.best_loss for row in several) for several in curves.values())
-    levels = [float(top - share * (top - bottom)) for share in config.batch_levels]
-    found: dict[float, Tradeoff] = {}
-    scan: dict[float, list[float]] = {}
-    for level in levels:
-        scan[level] = [min(_steps(row, level) for row in several) for several in curves.values()]
-        try:
-            finite = [steps if np.isfinite(steps) else np.nan for steps in scan[level]]
-            found[level] = tradeoff([several[0].batch for several in curves.values()], finite)
-        except DataError as error:
-            run.note(str(error))
-    noise = run.stage("gradient-noise", lambda: _noise(config, run, material))
-    _show_batches(curves, scan, found, noise, run)
-    if len(found) < 2:
-        run.conclude("critical-batch", note="Needs two losses that three batch sizes reach within the run.")
-    else:
-        first, last = found[max(found)].critical_batch, found[min(found)].critical_batch
-        run.conclude("critical-batch", _ratio(last, first), evidence="batch", note=_told(found))
-    scales = noise["scale"]
-    if np.isfinite([scales[0], scales[-1]]).all():
-        early, late = (Estimate(scales[i], noise["low"][i], noise["high"][i]) for i in (0, -1))
-        note = f"After {noise['tokens'][0]:,} and {noise['tokens'][-1]:,} tokens."
-        run.conclude("noise-scale", _ratio(late, early), evidence="batch", note=note)
-    else:
-        run.conclude("noise-scale", note="The gradient drowned in the noise of the rows measured; raise noise_rows.")
-
-
-def _steps(row: Row, level: float) -> float:
-    found = steps_to_loss(row.curve_tokens / row.batch, row.curve, level)
-    return float("inf") if np.isnan(found) else found
-
-
-def _ratio(of: Estimate, to: Estimate) -> Estimate:
-    """A ratio of two positive estimates, their errors added in logarithms."""
-
-    def half(one: Estimate) -> float:
-        return float("inf") if one.low <= 0 or not np.isfinite(one.high) else float(np.log(one.high / one.low) / 2)
-
-    value = of.value / to.value
-    factor = float(np.exp(min(np.hypot(half(of), half(to)), 700)))
-    return Estimate(value, value / factor, value * factor)
-
-
-def _told(found: dict[float, Tradeoff]) -> str:
-    parts = [f"{each.critical_batch.value:,.0f} tokens at {level:.2f} nats" for level, each in found.items()]
-    return "B_crit: " + ", ".join(parts) + "."
-
-
-def _noise(config: "Config", run: Run, material: Material) -> dict[str, Any]:
-    """The noise scale while the middle batch of the scan is trained, measured on fresh rows each time."""
-    declared = declare("batches", config, run.seed_for("noise"))
-    batch = min(config.batches, key=lambda rows: abs(rows - config.batch))
-    rung: Rung = declared[batch, 1.0]
-    source = material.source(config.context, rung.seed)
-    fresh = material.source(config.context, rung.seed + 1)
-    scales: dict[str, list[float]] = {"tokens": [], "scale": [], "low": [], "high": []}
-
-    def evaluate(model: nn.Module, step: int) -> dict[str, float]:
-        if step == 0:
-            return {}
-        rows = fresh.rows(step * config.noise_rows, config.noise_rows)
-        found = measure_noise(model, next_token, {name: each.to(run.device) for name, each in rows.items()}).scale
-        for name, value in (("scale", found.value), ("low", found.low), ("high", found.high)):
-            scales[name].append(value * config.context)
-        scales["tokens"].append(step * rung.step_tokens)
-        return {}
-
-    settings = rung.training(run.device).model_copy(update={"evaluate_every": max(1, rung.steps // MEASUREMENTS)})
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        train(build(rung.model, rung.seed), next_token, source, settings, evaluate=evaluate, device=run.device)
-    finally:
-        torch.set_num_threads(threads)
-    return dict(scales)
-
-
-def _show_batches(
-    curves: dict[int, list[Row]],
-    scan: dict[float, list[float]],
-    found: dict[float, Tradeoff],
-    noise: dict[str, Any],
-    run: Run,
-) -> None:
-    figure, axes = plots.figure(columns=2)
-    sizes = np.array([several[0].batch for several in curves.values()], dtype=float)
-    for (level, steps), colour in zip(scan.items(), shades(len(scan)), strict=True):
-        taken = np.array(steps)
-        reached = np.isfinite(taken)
-        axes[0].plot(taken[reached], (taken * sizes)[reached], "o", color=colour, label=f"{level:.2f} nats")
-        if level in found:
-            grid = np.geomspace(sizes.min() / 2, sizes.max() * 2, 60)
-            axes[0].plot(found[level].steps(grid), found[level].steps(grid) * grid, color=colour, linewidth=1)
-    axes[0].set(xscale="log", yscale="log", xlabel="steps", ylabel="tokens", title="to reach a loss")
-    axes[0].legend()
-    axes[1].fill_between(noise["tokens"], noise["low"], noise["high"], alpha=0.25, linewidth=0)
-    axes[1].plot(noise["tokens"], noise["scale"], "o-", label="gradient noise scale")
-    for each, colour in zip(found.values(), shades(len(scan)), strict=False):
-        axes[1].axhline(each.critical_batch.value, color=colour, linewidth=1, linestyle=":")
-    axes[1].set(yscale="log", xlabel="tokens trained on", ylabel="tokens", title="critical batch")
-    axes[1].legend()
-    caption = "Batches of several sizes to three losses, and the noise scale in training (dotted: B_crit of the scan)."
-    run.figure("batch", figure, caption, {"scan": {f"{key:.4f}": value for key, value in scan.items()}, "noise": noise})
+    hidden = sorted((row for key, row in rows.items() if key[0] == "mlp"), key=lambda row: row.shape["mlp_ratio"])
+    if len(hidden) < 3:
+        run.conclude("mlp-width", note="Needs two mlp_ratios.")
+        return
+    found = np.array([row.loss for row in hidden])
+    figure, axes = plots.figure(width=5.2)
+    axes.plot([row.shape["mlp_ratio"] for row in hidden], 100 * (found / found.min() - 1), "o-")
+    axes.set(xscale="log", xlabel="width of the MLP / width", ylabel="loss above the best (%)")
+    run.figure("mlp-width", figure, "Loss over the width of the MLP at one non-embedding size, within rounding.")
+    sizes = ", ".join(f"{row.parameters:,}" for row in hidden)
+    note = f"The range of noisy losses, so biased upwards; {sizes} parameters."
+    run.conclude("mlp-width", uncertainty.estimate(hidden, spread), evidence="mlp-width", note=note)
 
 
 def read_schedules(
@@ -246,3 +133,26 @@ def read_recurrent(
     gap = rows["lstm", largest].loss - rows["transformer", largest].loss
     note = f"The LSTM's lag in the last quarter of the context minus that in the first; overall it is {gap:+.3f} nats."
     run.conclude("lstm-plateau", value, interval=(value - half, value + half), evidence="lstm", note=note)
+
+
+def read_universal(
+    rows: dict[Any, Row], uncertainty: Uncertainty, config: "Config", run: Run, material: Material
+) -> None:
+    """Figure 17: weights shared across depth, at equal parameters and at equal compute."""
+    run.section("Shared weights", "Figure 17: one block passed several times, against ordinary decoders.")
+    shared, shallow, deep = (rows[name] for name in ("shared", "one layer", "all layers"))
+    figure, axes = plots.figure(columns=2, sharey=True)
+    for row, label in ((shallow, "one layer"), (shared, f"it, {shared.layers} times"), (deep, f"{deep.layers} layers")):
+        axes[0].plot(row.parameters, row.loss, "o", label=label)
+        axes[1].plot(row.flops_exact, row.loss, "o")
+    axes[0].set(xscale="log", xlabel="non-embedding parameters", ylabel="nats per token")
+    axes[1].set(xscale="log", xlabel="training FLOPs, all counted")
+    axes[0].legend()
+    run.figure("universal", figure, "Loss of decoders with and without shared weights, by parameters and by compute.")
+
+    def difference(losses: np.ndarray) -> float:
+        return float(losses[0] - losses[1])
+
+    for claim, pair in (("universal-parameters", [shallow, shared]), ("universal-compute", [shared, deep])):
+        note = f"{pair[0].parameters:,} and {pair[1].parameters:,} parameters, as many tokens."
+        run.conclude(claim, uncertainty.estimate(pair, difference), evidence="universal", note=note)

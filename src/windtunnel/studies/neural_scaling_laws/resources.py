@@ -13,8 +13,9 @@ from windtunnel.scaling.fitting import fit
 from windtunnel.scaling.isoflop import isoflop_parabolas
 from windtunnel.scaling.material import Material
 from windtunnel.scaling.rows import Row
+from windtunnel.statistics.intervals import wilson
 from windtunnel.studies.neural_scaling_laws.evidence import PAPERS_SPREAD, Uncertainty
-from windtunnel.studies.neural_scaling_laws.sizes import shades
+from windtunnel.studies.neural_scaling_laws.sizes import WARM, shades
 
 if TYPE_CHECKING:
     from windtunnel.studies.neural_scaling_laws import Config
@@ -73,6 +74,7 @@ def read_data(rows: dict[Any, Row], uncertainty: Uncertainty, config: "Config", 
         evidence="data",
         note="The largest size on the least text; interval from the spread between seeds.",
     )
+    _early_stop(sized, run)
     if cost.max() < PAPERS_SPREAD:
         run.conclude("overfitting-collapse", note="Nothing overfits by 2 %, so there is nothing to collapse.")
         return
@@ -89,6 +91,47 @@ def read_data(rows: dict[Any, Row], uncertainty: Uncertainty, config: "Config", 
         evidence="data",
         note=f"x = {ratio:.2f} (the paper: 0.74); interval from the spread between seeds.",
     )
+
+
+def _early_stop(sized: list[dict[int | None, Row]], run: Run) -> None:
+    """Equation 5.7: a run on finite text stops no earlier than one without repeats falls to the loss it stops at."""
+    endless = [group[None] for group in sized]
+    n, steps, losses, names = (
+        np.array(column)
+        for column in zip(
+            *(
+                (row.parameters, tokens / row.batch, loss, row.name)
+                for row in endless
+                for tokens, loss in zip(row.curve_tokens, row.curve, strict=True)
+                if tokens > WARM * row.tokens
+            ),
+            strict=True,
+        )
+    )
+    if len(endless) < 3 or len(n) < 8:
+        run.conclude("early-stop", note="Needs three sizes and eight points.")
+        return
+    found = fit("kaplan-parameters-steps", delta=0.02, clusters=names, parameters=n, minimum_steps=steps, loss=losses)
+    law: Any = found.law
+    bounds, taken = [], []
+    for row in (row for group in sized for unique, row in group.items() if unique is not None):
+        gap = row.best_loss - float((law.N_c / row.parameters) ** law.alpha_N)
+        place = int(np.argmin(row.curve))
+        if gap > 0 and place < len(row.curve) - 1 and row.curve[-1] > row.best_loss + CLEARLY:
+            bounds.append(float(law.earliest_stop(gap)))
+            taken.append(float(row.curve_tokens[place + 1] / row.batch))  # its lowest point may lie up to here
+    if len(bounds) < 3:
+        run.conclude("early-stop", note=f"{len(bounds)} runs clearly pass a lowest loss, and it needs three.")
+        return
+    figure, axes = plots.figure(width=5.2)
+    ends = [0.7 * min(*bounds, *taken), 1.4 * max(*bounds, *taken)]
+    axes.plot(ends, ends, color=plots.MUTED, linewidth=0.8)
+    axes.plot(bounds, taken, "o")
+    axes.set(xscale="log", yscale="log", xlabel="bound (steps)", ylabel="lowest loss after (steps)")
+    run.figure("early-stop", figure, "Where runs on finite text stop, over the bound of equation 5.7 (figure 16).")
+    above = np.array(taken) >= np.array(bounds)
+    note = f"{len(bounds)} runs that pass a lowest loss; steps of one batch, S_c and α_S of runs without repeats."
+    run.conclude("early-stop", wilson(int(above.sum()), len(above)), evidence="early-stop", note=note)
 
 
 def _rank(x: np.ndarray, y: np.ndarray) -> float:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from windtunnel.models.configuration import TransformerConfig
 from windtunnel.models.recurrent import matched
+from windtunnel.models.universal import UniversalConfig
 from windtunnel.scaling.rungs import Rung, decoder, isoflop_rungs
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _compute(config: "Config", seed: int) -> Declared:
 
 
 def _shapes(config: "Config", seed: int) -> Declared:
-    """Figures 5, 6: one size in several shapes; heads as near to 16 wide as divides, and two widths of the MLP."""
+    """Figures 5, 6: one size in several shapes; heads as near to 16 wide as divides, and several widths of the MLP."""
     found: Declared = {}
     for shape in dict.fromkeys(config.shapes):
         model = _model(config, shape, heads=_heads(shape[1]))
@@ -75,7 +76,20 @@ def _shapes(config: "Config", seed: int) -> Declared:
             found["heads", heads] = Rung.of(
                 model, config.shape_tokens, batch=config.batch, evaluations=config.points, seed=seed
             )
+    middle = config.shapes[(len(config.shapes) - 1) // 2]
+    for ratio in dict.fromkeys((4.0, *config.mlp_ratios)):
+        layers, width = middle[0], _widened(middle[1], ratio)
+        model = _model(config, (layers, width), heads=_heads(width), mlp_ratio=ratio)
+        found["mlp", ratio] = Rung.of(
+            model, config.shape_tokens, batch=config.batch, evaluations=config.points, seed=seed
+        )
     return found
+
+
+def _widened(width: int, ratio: float) -> int:
+    """The width at which a layer with another MLP holds about as many parameters: (4 + 2 ratio) width²."""
+    multiple = 4 if width < 64 else 8
+    return width if ratio == 4 else multiple * round(width * (12 / (4 + 2 * ratio)) ** 0.5 / multiple)
 
 
 def _heads(width: int) -> int:
@@ -132,6 +146,15 @@ def _recurrent(config: "Config", seed: int) -> Declared:
     return found
 
 
+def _universal(config: "Config", seed: int) -> Declared:
+    """Figure 17: one block passed several times, the block by itself, and as many blocks."""
+    layers, width = config.universal_shape
+    shallow, deep = (_rung(config, (depth, width), config.recurrent_tokens, seed) for depth in (1, layers))
+    assert isinstance(shallow.model, TransformerConfig)
+    shared = shallow.model_copy(update={"model": UniversalConfig(decoder=shallow.model, passes=layers)})
+    return {"one layer": shallow, "shared": shared, "all layers": deep}
+
+
 _DECLARATIONS = {
     "sizes": _sizes,
     "data": _data,
@@ -141,4 +164,5 @@ _DECLARATIONS = {
     "schedules": _schedules,
     "contexts": _contexts,
     "recurrent": _recurrent,
+    "universal": _universal,
 }

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 FIRST = 4
 """Position from which the law of positions is fitted: the very first tokens are guessed from nothing."""
 
+WARM = 0.15
+"""Share of a run after which its learning curve is read: the warm-up is over."""
+
 
 def read_sizes(rows: dict[Any, Row], uncertainty: Uncertainty, config: "Config", run: Run, material: Material) -> None:
     """All laws of size."""
@@ -48,6 +51,15 @@ def explained(parameters: np.ndarray, losses: np.ndarray) -> float:
     return float(1 - ((losses - predicted) ** 2).sum() / ((losses - losses.mean()) ** 2).sum())
 
 
+def against_logarithm(parameters: np.ndarray, losses: np.ndarray) -> float:
+    """Squared error of a power law in ln L, as a share of that of a straight line over ln N (figure 23)."""
+    columns: dict[str, Any] = {"x": parameters}
+    power = fit("power-law", delta=np.inf, loss=losses, **columns).predict(x=parameters)
+    line = fit("logarithm", delta=np.inf, y=losses, **columns).predict(x=parameters)
+    squares = [(np.log(losses / predicted) ** 2).sum() for predicted in (power, line)]
+    return float(squares[0] / squares[1])
+
+
 def _loss_of_size(rows: list[Row], uncertainty: Uncertainty, run: Run) -> None:
     counts = {"non-embedding": "parameters", "total": "parameters_total"}
     losses = np.array([row.loss for row in rows])
@@ -72,11 +84,14 @@ def _loss_of_size(rows: list[Row], uncertainty: Uncertainty, run: Run) -> None:
     note = "Interval: held-out rows and spread between seeds."
     run.conclude("larger-is-better", uncertainty.estimate(rows, rank_with_size), evidence="size", note=note)
     if len(rows) < 4:
-        run.conclude("size-law", note="Needs four sizes.")
+        for claim in ("size-law", "power-not-logarithm"):
+            run.conclude(claim, note="Needs four sizes.")
         return
     n = np.array([row.parameters for row in rows], dtype=float)
     variance = uncertainty.estimate(rows, lambda values: explained(n, values), replicates=60)
     run.conclude("size-law", variance, evidence="size", note=note)
+    compared = uncertainty.estimate(rows, lambda values: against_logarithm(n, values), replicates=60)
+    run.conclude("power-not-logarithm", compared, evidence="size", note=note)
 
 
 def _learning_curves(rows: list[Row], run: Run) -> None:
@@ -104,7 +119,7 @@ def _learning_curves(rows: list[Row], run: Run) -> None:
         (row.parameters, tokens / row.batch, loss, row.name)
         for row in rows
         for tokens, loss in zip(row.curve_tokens, row.curve, strict=True)
-        if tokens > 0.15 * row.tokens  # after warm-up
+        if tokens > WARM * row.tokens
     ]
     n, steps, losses, names = (np.array(column) for column in zip(*points, strict=True))
     if len(rows) < 3 or len(n) < 8:

@@ -6,13 +6,15 @@ from windtunnel.laboratory.run import Run
 from windtunnel.scaling.ladder import climb
 from windtunnel.scaling.material import gather
 from windtunnel.scaling.rows import Row, table, write_table
+from windtunnel.studies.neural_scaling_laws.batches import read_batches
 from windtunnel.studies.neural_scaling_laws.choices import (
-    read_batches,
     read_contexts,
     read_recurrent,
     read_schedules,
     read_shapes,
+    read_universal,
 )
+from windtunnel.studies.neural_scaling_laws.corrected import read_corrected
 from windtunnel.studies.neural_scaling_laws.evidence import Uncertainty, spread_between
 from windtunnel.studies.neural_scaling_laws.resources import read_compute, read_data
 from windtunnel.studies.neural_scaling_laws.rungs import declare
@@ -30,12 +32,17 @@ READERS = {
     "schedules": read_schedules,
     "contexts": read_contexts,
     "recurrent": read_recurrent,
+    "universal": read_universal,
 }
 
 LEARNED_FIRST = {
-    "sizes": ("larger-is-better", "size-law", "sample-efficiency", "position-exponent", "other-text"),
+    "sizes": (
+        *("larger-is-better", "size-law", "power-not-logarithm", "sample-efficiency", "position-exponent"),
+        "other-text",
+    ),
     "contexts": ("short-context",),
     "recurrent": ("lstm-plateau",),
+    "universal": ("universal-parameters", "universal-compute"),
 }
 """Claims that are judged only if every model of the experiment has learned at least the frequencies of tokens."""
 
@@ -72,6 +79,7 @@ def train_and_read(config: "Config", run: Run) -> None:
         READERS[name](of_experiment, uncertainty, config, run, material)
         if name in LEARNED_FIRST:
             _insist_on_frequencies(list(of_experiment.values()), frequencies, LEARNED_FIRST[name], run)
+    read_corrected(found, config, run)
     _show_runs(list(rows.values()), uncertainty, run)
 
 
