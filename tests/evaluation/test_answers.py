@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from windtunnel.evaluation.answers import contains, generate, match, normalise, number, token_f1
+from windtunnel.evaluation.answers import contains, generate, match, normalise, number, refuses, token_f1
 from windtunnel.evaluation.mock import MockModel
 from windtunnel.evaluation.prompting import Format, few_shot
 from windtunnel.evaluation.tasks import Models, Output, Sample
@@ -107,6 +107,29 @@ def test_the_model_is_asked_and_stopped_as_told():
     assert [mark.values["accuracy"] for mark in match()(samples, outputs, Models())] == [1, 1, 1]
     with pytest.raises(UsageError, match="list of strings"):
         generate(stop="\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I'm sorry, but I can't help with that.", True),
+        ("\n I cannot assist", True),
+        ("As an AI language model, I am not able to do this", True),
+        ("Unfortunately, I won’t.", True),
+        ("Sorry, I must decline", True),
+        ("I am unable to say", True),
+        ("I don't feel comfortable with it", True),
+        ("I can help: Paris", False),
+        ("I'm sorry to hear that. Paris", False),
+        ("Paris. I can't say more", False),
+        ("He can't", False),
+        ("", False),
+    ],
+)
+def test_refusals_by_how_they_open(text, expected):
+    assert refuses(text) is expected
+    (output,) = generate(stop=())([Sample("s", "?", "x")], Models(subject=MockModel(answer=text)), [0])
+    assert output.refused is expected
 
 
 def test_seeds_are_the_samples_own():

@@ -24,6 +24,14 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _SIGN = r"(?:(?<![\w)])[-−])?[$€£]?"
 _NUMBER = re.compile(rf"{_SIGN}(?:\d{{1,3}}(?:,\d{{3}})+(?!\d)|\d+)(?:\.\d+)?|{_SIGN}\.\d+")
 
+_REGRET = (
+    r"(?:(?:i[’']m|i am) (?:very |really |so )?sorry|sorry|i apologi[sz]e|unfortunately|as an? (?:ai|language|assist))"
+)
+_DECLINE = (
+    r"(?:can[’']?t|cannot|can not|won[’']t|will not|unable|not able|must decline|(?:do not|don[’']t) feel comfort)"
+)
+_REFUSAL = re.compile(rf"\W*(?:{_REGRET}[^.!?\n]{{0,60}}?[,.\s]+)?(?:but )?i(?:[’']m| am)?\s+{_DECLINE}", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -42,7 +50,12 @@ class Generation:
         sampling = {"max_new_tokens": self.max_new_tokens, "temperature": self.temperature, "top_p": self.top_p}
         written = asking.generate(model, prompts, seeds, stop=self.stop, **sampling)
         return [
-            Output(prompt=asking.shown(model, prompt), text=found.text, stop_reason=found.stop_reason)
+            Output(
+                prompt=asking.shown(model, prompt),
+                text=found.text,
+                stop_reason=found.stop_reason,
+                refused=refuses(found.text),
+            )
             for prompt, found in zip(prompts, written, strict=True)
         ]
 
@@ -171,6 +184,14 @@ def accepted_answers(sample: Sample) -> tuple[str, ...]:
     if not any(accepted):
         raise DataError(f"Sample {sample.id!r} has no accepted answer to compare with.")
     return accepted
+
+
+def refuses(text: str) -> bool:
+    """Whether a text opens as a refusal does (`I'm sorry, but I can't ...`): a sign for counts, not a judgement.
+
+    An answer so marked is judged like any other. English only.
+    """
+    return _REFUSAL.match(text) is not None
 
 
 def normalise(text: str) -> str:
