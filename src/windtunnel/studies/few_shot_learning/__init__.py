@@ -72,7 +72,7 @@ class Config(StudyConfig):
     text_batch: int = Field(16, ge=1, description="rows per step")
     text_learning_rate: float = Field(4e-3, gt=0, description="peak")
     mix_width: int = Field(32, ge=8, description="of the models that learn from crawls and mixes")
-    crawl_characters: int = Field(4_000_000, ge=20_000, description="of the crawl")
+    crawl_characters: int = Field(8_000_000, ge=20_000, description="of the crawl")
     good_share: float = Field(0.2, gt=0, lt=1, description="of the crawl is prose, the rest program code")
     reference_characters: int = Field(800_000, ge=10_000, description="of curated prose")
     test_rows: int = Field(200, ge=4, description="held-out rows")

@@ -37,6 +37,9 @@ PROSE_WEIGHT = 0.6
 PIECE = 5_000
 """Most characters of a document of the crawl; longer ones are cut, so that the kinds mix."""
 
+LEARNED = 0.2
+"""Nats below the loss of the frequencies of tokens from which the largest model has learned more than these."""
+
 SEEDS = 2
 """Models of each of the corpora that are compared."""
 
@@ -109,12 +112,13 @@ def study_text(config: "Config", run: Run) -> None:
     fit = power_of_compute(ladder)
     names = {"crawl": "crawl", "filtered": "crawl, filtered", "by size": "mix by size", "weighted": "mix weighted"}
     figures.show_text({names[corpus]: float(np.mean(losses)) for corpus, losses in by_corpus.items()}, ladder, fit, run)
-    run.conclude(
-        "loss-over-compute",
-        fit.exponent,
-        evidence="text",
-        note="Over sizes, each trained on as many tokens; the paper's exponent over its 14 models is −0.048.",
-    )
+    frequencies = kept["frequencies"]
+    if ladder[-1]["loss"] > frequencies - LEARNED:
+        note = f"Losses follow any law where nothing but frequencies ({frequencies:.3f} nats) was learned."
+        run.conclude("loss-over-compute", note=note)
+    else:
+        note = "Over sizes, each trained on as many tokens; the paper's exponent over its 14 models is −0.048."
+        run.conclude("loss-over-compute", fit.exponent, evidence="text", note=note)
     note = f"Held-out prose, width {config.mix_width}, equal tokens; interval: range over seeds."
     for claim, one, other in (("quality-filter", "crawl", "filtered"), ("mix", "by size", "weighted")):
         gaps = [a - b for a, b in zip(by_corpus[one], by_corpus[other], strict=True)]
@@ -126,7 +130,7 @@ def _child(run: Run, corpus: str, width: int, number: int) -> Run:
 
 
 def write_corpora(config: "Config", directory: Path, run: Run) -> dict[str, Any]:
-    """Write prose, crawl and filtered crawl as token files; tell what the filter kept of each kind."""
+    """Write the token files; tell what the filter kept of each kind, and the loss of who knows but frequencies."""
     english = documents("offline-english")
     prose = pieces(english, config.reference_characters)
     good = pieces(english, round(config.crawl_characters * config.good_share))
@@ -137,7 +141,7 @@ def write_corpora(config: "Config", directory: Path, run: Run) -> dict[str, Any]
     curated = prose
     if run.null:  # nothing tells the two samples apart, and the better source is not better
         curated, crawl, is_prose = crawl[::2], crawl[1::2], is_prose[1::2]
-    quality = QualityFilter.fit(curated, crawl[: 2 * len(curated)])
+    quality = QualityFilter.fit(curated, crawl[: len(curated)])
     scores = quality.score(crawl)
     kept = pareto_keep(scores, run.generator("keep"))
     filtered = [text for text, one in zip(crawl, kept, strict=True) if one]
@@ -160,7 +164,11 @@ def write_corpora(config: "Config", directory: Path, run: Run) -> dict[str, Any]
                     "share kept": float(kept[mask].mean()),
                 }
             )
-    return {"rows": rows}
+    counts = TokenFile.open(directory / "learned").counts().double() + 1
+    frequencies = -(counts / counts.sum()).log()[
+        torch.from_numpy(TokenFile.open(directory / "test").tokens[:].astype(int))
+    ]
+    return {"rows": rows, "frequencies": float(frequencies.mean())}
 
 
 def pieces(texts: Iterable[str], characters: int) -> list[str]:
