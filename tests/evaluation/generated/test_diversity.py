@@ -43,6 +43,7 @@ def test_the_sentence_embedder_knows_meaning_and_not_only_words():
     assert np.allclose(again[1], vectors[0], atol=1e-5)  # whatever stands beside it in a batch
 
 
+@pytest.mark.slow
 @minilm
 def test_clusters_of_meaning_are_the_topics():
     vectors, _ = embed(TEXTS[:60], "minilm")
