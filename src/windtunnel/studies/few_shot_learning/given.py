@@ -28,7 +28,7 @@ def ask_given(config: "Config", run: Run) -> None:
     Tasks whose data are not there are left out aloud.
     """
     assert run.model is not None
-    model = load(run.model, device=run.device, dtype="float32", threads="auto")
+    model = load(run.model, device=run.device, dtype="float32")
     if run.null:
         forget(model, torch.Generator().manual_seed(run.seed))
     run.section("A given model", f"{model.name}: tasks of the paper and others like them, on real data.")
