@@ -13,40 +13,18 @@ from windtunnel.scaling.laws.deployment import inference_aware
 from windtunnel.scaling.laws.interface import Floats, checked_positive
 from windtunnel.scaling.laws.repetition import DataConstrained
 from windtunnel.scaling.planning_laws import PlanningLaw, planning_law
-from windtunnel.scaling.published import find_published
+from windtunnel.scaling.planning_rules import RULES, Rule, rule_for
 from windtunnel.scaling.resampling import percentile_interval
 from windtunnel.statistics.estimates import Estimate
 
 DEFAULT_LAW = "besiroglu-2024"
 """The refit of Hoffmann et al.'s runs: published, Chinchilla's form, and not misled by an early end of its fit."""
 
-RULES = ("step-law-2025", "deepseek-2024", "porian-2024")
-"""Published rules of batch size and learning rate; the first is used unless another is asked for."""
-
 RATIOS = (0.25, 0.4, 0.6, 0.8, 1.0, 1.5, 2.2, 4.0)
 """Sizes of the table of suboptimal sizes, as shares of the best; from 0.6 to 2.2 is Kaplan et al.'s range."""
 
 BUDGETS = (2.0, 10.0)
 """Multiples of the budget for which it is told what more would buy."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Batch and learning rate by one published rule.
-
-    Attributes:
-        name: One of `RULES`.
-        batch: Tokens.
-        steps: Optimizer steps of that batch.
-        learning_rate: Peak.
-        warnings: Where the rule is extrapolated.
-    """
-
-    name: str
-    batch: Estimate
-    steps: Estimate
-    learning_rate: Estimate
-    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -228,7 +206,7 @@ def plan(
         estimate(lambda law: law.optimum(budget).tokens / law.optimum(budget).parameters),
         estimate(lambda law: law.optimum(budget).loss),
         estimate(lambda law: law.optimum(budget).exponent),
-        [_rule(name, budget, n, d, estimate) for name in sorted(RULES, key=lambda name: name != rule)],
+        [rule_for(name, budget, n, d, estimate) for name in sorted(RULES, key=lambda name: name != rule)],
         [_other_size(known.law, ratio, n, d, float(best.loss)) for ratio in RATIOS],
         [_more(factor, budget, estimate) for factor in BUDGETS],
         [] if inference_tokens is None else _served(known, budget, inference_tokens),
@@ -287,28 +265,6 @@ def _estimate(known: PlanningLaw, function: Callable[[Any], Any]) -> Estimate:
         return Estimate(value, -np.inf, np.inf, known.level)
     low, high = percentile_interval(np.asarray(function(known.refits), dtype=np.float64), known.level, known.inflation)
     return Estimate(value, float(low), float(high), known.level)
-
-
-def _rule(name: str, budget: float, n: float, d: float, estimate: Callable[[Callable[[Any], Any]], Estimate]) -> Rule:
-    batch, rate = find_published(f"{name}-batch-size"), find_published(f"{name}-learning-rate")
-
-    def of(law: Any, wanted: Any) -> Any:
-        best = law.optimum(budget)
-        return wanted.predict(parameters=best.parameters, tokens=best.tokens)
-
-    def uncertain(function: Callable[[Any], Any]) -> Estimate:
-        found = estimate(function)
-        if found.high - found.low > 1e-9 * found.value:
-            return found
-        return Estimate(found.value, -np.inf, np.inf, found.level)  # a rule of FLOPs alone learns nothing from refits
-
-    return Rule(
-        name,
-        uncertain(lambda law: of(law, batch.law)),
-        uncertain(lambda law: law.optimum(budget).tokens / of(law, batch.law)),
-        uncertain(lambda law: of(law, rate.law)),
-        [*batch.extrapolations(parameters=n, tokens=d), *rate.extrapolations(parameters=n, tokens=d)],
-    )
 
 
 def _other_size(law: Any, ratio: float, n: float, d: float, loss: float) -> OtherSize:

@@ -61,7 +61,7 @@ class Config(StudyConfig):
     aspect_ratios: tuple[float, ...] = Field((2.0, 8.0, 32.0), min_length=3, description="width / layers compared")
     corpus: str = Field("offline-english", description="real text: file, directory or offline corpus")
     language_context: int = Field(64, ge=8, multiple_of=2, description="bytes that a model of real text reads")
-    language_sizes: Sizes = Field(((16, 2), (32, 4)), min_length=1, description="width and layers on real text")
+    language_sizes: Sizes = Field(((16, 2), (32, 2)), min_length=1, description="width and layers on real text")
     language_steps: int = Field(400, ge=4, description="optimizer steps on real text")
     language_rows: int = Field(2_048, ge=16, description="held-out rows of real text")
     batch_size: int = Field(32, ge=2, description="rows per step")

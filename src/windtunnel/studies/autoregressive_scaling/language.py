@@ -43,8 +43,8 @@ def measure_language(config: "Config", ladders: dict[str, Found], run: Run) -> N
     largest, law = ladder[-1], laws[-1]
     losses = largest["position_losses"]
     quarter = max(len(losses) // 4, 1)
-    fell = losses[:quarter].mean() > FELL * losses[-quarter:].mean()
-    note = f"Of the largest size; judged only where the last quarter is {FELL - 1:.0%} below the first."
+    fell = losses[0] > FELL * losses[-quarter:].mean()
+    note = f"Of the largest size; judged only where the first token costs {FELL - 1:.0%} more than the last quarter."
     gaps = losses - text_loss(places, **law)
     explained = 1 - float((gaps**2).sum() / ((losses - losses.mean()) ** 2).sum())
     run.conclude("text-positions", explained if fell else np.nan, evidence="language-positions", note=note)

@@ -18,6 +18,7 @@ from windtunnel.models.interface import from_module
 from windtunnel.models.transformer import Transformer
 from windtunnel.scaling.information import part_losses
 from windtunnel.scaling.material import Material
+from windtunnel.scaling.rungs import decoder
 from windtunnel.studies.autoregressive_scaling import domains
 from windtunnel.training.configuration import TrainingConfig
 from windtunnel.training.loop import train
@@ -31,6 +32,9 @@ Found = list[dict[str, Any]]
 
 ON_CURVE = 128
 """Held-out rows measured along the way."""
+
+LANGUAGE_RATE = 2.5
+"""Learning rate on bytes of real text, over that of the other domains: as on the ladders of `scaling.rungs`."""
 
 PROBLEMS = 64
 """Problems of each kind and difficulty."""
@@ -64,8 +68,8 @@ class Member:
 
     @property
     def parameters(self) -> int:
-        """3 · layers · width²."""
-        return 3 * self.layers * self.width**2
+        """3 · layers · width², and 12 of those that learn real text."""
+        return (3 if self.material is None else 12) * self.layers * self.width**2
 
 
 def settings(member: Member, steps: int, *, scale: float = 1.0) -> TrainingConfig:
@@ -101,6 +105,8 @@ def _generate(member: Member) -> dict[str, Any]:
         domain = domains.DOMAINS[member.domain](config, member.seed, run.null)
     source = domain.source if member.unique is None else domains.FirstRows(domain.source, member.unique)
     shape = domains.decoder(domain, member.width, member.layers)
+    if member.material is not None:  # the paper's shape for language: attention as wide as the stream, an MLP of 4
+        shape = decoder(member.layers, member.width, context=shape.context, vocabulary=shape.vocabulary)
     model = Transformer(shape, torch.Generator().manual_seed(run.seed))
     rows, best = domain.test["tokens"].to(run.device), domain.best
     mask = domain.test["mask"][:, 1:].numpy() if "mask" in domain.test else None
@@ -119,9 +125,8 @@ def _generate(member: Member) -> dict[str, Any]:
             measured["accuracy"] = float(np.mean(inside))
         return measured
 
-    result = train(
-        model, next_token, source, settings(member, member.steps), run=run, evaluate=evaluate, device=run.device
-    )
+    training = settings(member, member.steps, scale=1.0 if member.material is None else LANGUAGE_RATE)
+    result = train(model, next_token, source, training, run=run, evaluate=evaluate, device=run.device)
     losses = losses_of(model, rows)
     tokens = config.batch_size * domain.source.context
     found = {

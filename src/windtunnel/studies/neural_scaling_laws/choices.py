@@ -54,8 +54,11 @@ def read_shapes(rows: dict[Any, Row], uncertainty: Uncertainty, config: "Config"
         return
     found = np.array([row.loss for row in hidden])
     figure, axes = plots.figure(width=5.2)
-    axes.plot([row.shape["mlp_ratio"] for row in hidden], 100 * (found / found.min() - 1), "o-")
+    ratios = [row.shape["mlp_ratio"] for row in hidden]
+    axes.plot(ratios, 100 * (found / found.min() - 1), "o-")
     axes.set(xscale="log", xlabel="width of the MLP / width", ylabel="loss above the best (%)")
+    axes.minorticks_off()
+    axes.set(xticks=ratios, xticklabels=[f"{ratio:g}" for ratio in ratios])
     run.figure("mlp-width", figure, "Loss over the width of the MLP at one non-embedding size, within rounding.")
     sizes = ", ".join(f"{row.parameters:,}" for row in hidden)
     note = f"The range of noisy losses, so biased upwards; {sizes} parameters."
@@ -145,8 +148,12 @@ def read_universal(
     for row, label in ((shallow, "one layer"), (shared, f"it, {shared.layers} times"), (deep, f"{deep.layers} layers")):
         axes[0].plot(row.parameters, row.loss, "o", label=label)
         axes[1].plot(row.flops_exact, row.loss, "o")
-    axes[0].set(xscale="log", xlabel="non-embedding parameters", ylabel="nats per token")
-    axes[1].set(xscale="log", xlabel="training FLOPs, all counted")
+    counts, flops = (sorted({getattr(row, name) for row in rows.values()}) for name in ("parameters", "flops_exact"))
+    axes[0].set(xlabel="non-embedding parameters", xticks=counts, xticklabels=[f"{count:,}" for count in counts])
+    axes[1].set(xlabel="training FLOPs, all counted", xticks=flops, xticklabels=[f"{spent:.1e}" for spent in flops])
+    for panel in axes:
+        panel.margins(0.2)
+    axes[0].set_ylabel("nats per token")
     axes[0].legend()
     run.figure("universal", figure, "Loss of decoders with and without shared weights, by parameters and by compute.")
 

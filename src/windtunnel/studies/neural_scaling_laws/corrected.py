@@ -72,7 +72,7 @@ def _batches_agree(scan: Scan, rows: dict[Any, Row], config: "Config", run: Run)
     """Whether S_min of a loss is the same for every batch, at losses between those that B_crit was fitted at."""
     shares = sorted(config.batch_levels)
     between = read_scan(rows, [(low + high) / 2 for low, high in itertools.pairwise(shares)])
-    figure, axes = plots.figure(columns=2)
+    figure, axes = plots.figure(columns=2, sharey=True)
     left: list[float] = []
     for (loss, steps), colour in zip(between.steps.items(), shades(len(between.steps)), strict=True):
         reached = np.isfinite(steps)
@@ -83,7 +83,7 @@ def _batches_agree(scan: Scan, rows: dict[Any, Row], config: "Config", run: Run)
         axes[1].plot(scan.batches[reached], corrected, "o-", color=colour)
         left.append(float(np.log(corrected).std(ddof=1) / np.log(steps[reached]).std(ddof=1)))
     axes[0].set(xscale="log", yscale="log", xlabel="batch (tokens)", ylabel="steps", title="as taken")
-    axes[1].set(xscale="log", yscale="log", xlabel="batch (tokens)", title="corrected", ylim=axes[0].get_ylim())
+    axes[1].set(xscale="log", yscale="log", xlabel="batch (tokens)", title="corrected")
     axes[0].legend()
     run.figure(
         "batch-correction", figure, "Steps to losses between those of the scan, and S_min = S / (1 + B_crit / B)."
@@ -154,8 +154,8 @@ def _compute(rows: list[Row], scan: Scan, run: Run) -> None:
     axes.set(xscale="log", yscale="log", xlabel="6 N B S or C_min, FLOPs", ylabel="lowest loss (nats per token)")
     axes.legend()
     caption = (
-        "The lowest loss at every budget, plain and corrected, with power laws (dashed) and with a constant. Points "
-        "are taken inside runs whose schedule goes on, as in the paper, which flatters none but moves all up."
+        "The lowest loss at every budget, plain and corrected, with power laws (dashed) and with a constant. As in "
+        "the paper, points are taken inside runs whose schedule goes on: shorter runs would end lower."
     )
     run.figure("compute-law", figure, caption, {name: found.report() for name, found in laws.items()})
     plain, after = (found.parameters["alpha_C"] for found in laws.values())
