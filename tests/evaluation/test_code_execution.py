@@ -75,7 +75,9 @@ def test_what_it_started_does_not_outlive_it():
     assert run_program(spawn).passed
     if confinement().get("namespaces"):  # there also what left its group
         assert run_program(spawn.replace("])", "], start_new_session=True)")).passed
-    time.sleep(0.1)
+    deadline = time.monotonic() + 10
+    while any(name in line for line in command_lines()) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert not [line for line in command_lines() if name in line]
 
 
