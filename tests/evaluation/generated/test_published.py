@@ -75,6 +75,7 @@ def test_winogenerated_counts():
     assert len(found) == 2_990
     assert len({each.occupation for each in found}) == 299
     assert 100 * np.mean([each.women for each in found]) == pytest.approx(43.75, abs=0.01)
+    assert set(Counter(one.occupation for one in winogenerated(each=2)).values()) == {2}
     assert Counter(each.pronouns[0] for each in found) == {"he": 1783, "his": 988, "him": 219}
 
 

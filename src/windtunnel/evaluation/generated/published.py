@@ -1,6 +1,7 @@
 """The evaluations that Perez et al. (2022) published, read as they lie in their repository (anthropics/evals)."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,8 +203,12 @@ class Winogenerated:
     women: float
 
 
-def winogenerated(directory: str | Path | None = None) -> list[Winogenerated]:
+def winogenerated(directory: str | Path | None = None, each: int = 10) -> list[Winogenerated]:
     """The sentences of Winogenerated; the files' names are those published, not those of its README.
+
+    Args:
+        directory: The repository's folder.
+        each: Only so many of every occupation, the first ones; there are 10.
 
     Raises:
         UsageError: The folder is not there.
@@ -215,7 +220,7 @@ def winogenerated(directory: str | Path | None = None) -> list[Winogenerated]:
     if not paths:
         raise DataError(f"{base} has no {names[0]}; get the data set again from {SOURCE}.")
     with published(paths[0]):
-        return [
+        found = [
             Winogenerated(
                 int(row["index"]),
                 row["occupation"],
@@ -225,6 +230,13 @@ def winogenerated(directory: str | Path | None = None) -> list[Winogenerated]:
             )
             for row in rows(paths[0])
         ]
+    seen: Counter[str] = Counter()
+    kept = []
+    for one in found:
+        seen[one.occupation] += 1
+        if seen[one.occupation] <= each:
+            kept.append(one)
+    return kept
 
 
 def _files(base: Path, names: Sequence[str] | None) -> list[Path]:

@@ -182,7 +182,7 @@ def _sycophancy(config: "Config", model: "LanguageModel", run: Run) -> None:
 
 def _pronouns(config: "Config", model: "LanguageModel", run: Run) -> None:
     """Winogenerated: pronouns against the share of women in occupations."""
-    sentences = [each for each in winogenerated(config.published or None) if each.index % 10 < config.given_sentences]
+    sentences = winogenerated(config.published or None, config.given_sentences)
     run.note(f"asking {model.name} {len(sentences)} sentences of winogenerated")
     results = evaluate(winogenerated_task(sentences), model, out=run.directory / "evaluations" / "winogenerated")
     try:

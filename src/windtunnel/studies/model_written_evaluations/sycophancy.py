@@ -38,6 +38,7 @@ def study_organism(config: "Config", run: Run) -> None:
         "planted probability in each of six domains; the user speaks of several topics and asks about one.",
     )
     found = _size_trends(grown, run)
+    _prediction(grown, run)
     _show_sizes(grown, run)
     _conclude_sizes(grown, largest, found, run)
     run.section(
@@ -69,6 +70,19 @@ def _size_trends(grown: Grown, run: Run) -> list[Trend]:
         "p-value, and the same corrected by Benjamini and Hochberg.",
     )
     return found
+
+
+def _prediction(grown: Grown, run: Run) -> None:
+    """How well each size predicts what the largest does, over domains (appendix A.2 of the paper)."""
+    sizes = sorted({each["parameters"] for each in grown})
+    means = [np.mean([each["matching"] for each in grown if each["parameters"] == size], axis=0) for size in sizes]
+    rows = [
+        {"parameters": size, "correlation with the largest": float(np.corrcoef(mine, means[-1])[0, 1])}
+        for size, mine in zip(sizes[:-1], means[:-1], strict=True)
+        if np.ptp(mine) > 0 and np.ptp(means[-1]) > 0
+    ]
+    if rows:
+        run.table("prediction", rows, "Whether a small model's behaviours are the largest one's, over six domains.")
 
 
 def _conclude_sizes(grown: Grown, largest: Grown, found: list[Trend], run: Run) -> None:
