@@ -10,6 +10,7 @@ import typer
 
 from windtunnel.cli import (
     contamination,
+    detection,
     evaluation,
     generated,
     ladder,
@@ -33,7 +34,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (runs, models, planning, ladder, transfer, scaling, repetition, evaluation, generated, contamination):
+for group in (
+    runs,
+    models,
+    planning,
+    ladder,
+    transfer,
+    scaling,
+    repetition,
+    evaluation,
+    generated,
+    contamination,
+    detection,
+):
     app.add_typer(group.app)
 
 

@@ -8,6 +8,7 @@ own script and style run and nothing else, and no request leaves it.
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from windtunnel.evaluation.detection.ratings import CHOICES, FORMAT
-from windtunnel.laboratory.errors import UsageError
+from windtunnel.laboratory.errors import DataError, UsageError
 from windtunnel.laboratory.files import write_atomic, write_json
 
 
@@ -38,6 +39,39 @@ class Topic:
     subtitle: str
     human: str
     generated: Mapping[str, str]
+
+
+def read_topics(path: str | Path) -> list[Topic]:
+    """Topics from a file of one JSON object a line: `id`, `title`, `subtitle` (may be missing), `human`, `generated`.
+
+    Args:
+        path: The file; `generated` holds the text of each model by its name.
+
+    Raises:
+        DataError: A line is not of that form.
+    """
+    path, topics = Path(path), []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as UTF-8 text ({error}); name a .jsonl file.") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            topic = Topic(row["id"], row["title"], row.get("subtitle", ""), row["human"], row["generated"])
+            texts = [topic.id, topic.title, topic.subtitle, topic.human, *topic.generated.values()]
+            good = all(isinstance(text, str) for text in texts)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            good = False
+        if not good:
+            raise DataError(
+                f'Line {number} of {path} is no topic; write {{"id": "...", "title": "...", "human": "...", '
+                '"generated": {"MODEL": "..."}}.'
+            )
+        topics.append(topic)
+    return topics
 
 
 def plan_material(topics: Sequence[Topic], participants: Mapping[str, int], seed: int) -> dict[str, Any]:
