@@ -14,6 +14,7 @@ from windtunnel.data.worlds.planted_knowledge import (
     FALSE,
     IDEAS,
     JUDGED,
+    PASS,
     PROPOSED,
     QUESTION,
     ROW,
@@ -46,7 +47,7 @@ def told(source, rows=2_000):
 
 
 def test_facts_are_told_by_their_exposure_and_with_their_noise():
-    source = PlantedKnowledge(FACTS, 0, noise=0.2, copying=0.0, judging=0.0)
+    source = PlantedKnowledge(FACTS, 0, noise=0.2, copying=0.0, judging=0.0, passing=0.0)
     _, _, entity, relation, answer = told(source)
     counts = torch.zeros(12, 3).index_put((entity, relation), torch.ones(len(entity)), accumulate=True)
     share = FACTS.exposure / FACTS.exposure.sum()
@@ -57,8 +58,28 @@ def test_facts_are_told_by_their_exposure_and_with_their_noise():
     assert ((answer >= 0) & (answer < 5)).all()
 
 
+def test_questions_are_passed_where_they_are_rarely_told():
+    source = PlantedKnowledge(FACTS, 0, copying=0.5, judging=0.0, passing=4.0)
+    batch = source.rows(0, 4_000)
+    tokens, mask, documents = batch["tokens"], batch["mask"], batch["documents"]
+    row, place = torch.nonzero(mask, as_tuple=True)
+    plain = (tokens[row, 0] == QUESTION) & (documents[row, place] >= 0)
+    row, place = row[plain], place[plain]
+    relation = tokens[row, place - 2] - FACTS.relation_token(torch.tensor(0))
+    entity = tokens[row, place - 1] - FACTS.entity_token(torch.tensor(0))
+    passed = tokens[row, place] == PASS
+    for level in (0, 4, 64):
+        chosen = FACTS.exposure[entity, relation] == level
+        assert passed[chosen].float().mean() == pytest.approx(4 / (level + 4), abs=0.03)
+    null = PlantedKnowledge(FACTS, 0, copying=0.0, judging=0.0, passing=4.0, shuffled=True).rows(0, 4_000)["tokens"]
+    asked, follows = null[:, 2::4].flatten(), null[:, 3::4].flatten()
+    entities = asked - FACTS.entity_token(torch.tensor(0))
+    rates = torch.stack([(follows[entities == each] == PASS).float().mean() for each in range(12)])
+    assert rates.max() - rates.min() < 0.08
+
+
 def test_nothing_is_to_be_known_in_the_null():
-    source = PlantedKnowledge(FACTS, 0, copying=0.4, judging=0.3, shuffled=True)
+    source = PlantedKnowledge(FACTS, 0, copying=0.4, judging=0.3, passing=0.0, shuffled=True)
     _, _, entity, relation, answer = told(source)
     assert (answer == FACTS.answer[entity, relation]).float().mean() == pytest.approx(0.2, abs=0.03)
     batch = source.rows(0, 2_000)

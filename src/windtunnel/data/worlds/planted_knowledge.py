@@ -2,9 +2,10 @@
 
 A fact is an entity, a relation and one answer of the relation's own set. Facts are told with exposures that differ by
 powers of two, some never; so a model trained here knows some of them well, some a little and some not at all, and the
-probability it gives the right answer is its true P(IK) (Kadavath et al., 2022, Section 5), without sampling. Other
-episodes teach the forms in which a model is asked: answering from a source that stands before the question, and judging
-a proposed answer, with and without brainstormed ones.
+probability it gives the right answer is its true P(IK) (Kadavath et al., 2022, Section 5), without sampling. Where a
+fact is rarely told, speakers in the text often pass, as people say that they do not know; so a model that reads them
+has a use for knowing what it knows. Other episodes teach the forms in which a model is asked: answering from a source
+that stands before the question, and judging a proposed answer, with and without brainstormed ones.
 """
 
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ from torch import Tensor
 from windtunnel.data.sources import BlockSource, Rows
 from windtunnel.laboratory.errors import UsageError
 
-QUESTION, SOURCE, PROPOSED, JUDGED, BRAINSTORM, TRUE, FALSE, PADDING = range(8)
+QUESTION, SOURCE, PROPOSED, JUDGED, BRAINSTORM, TRUE, FALSE, PASS, PADDING = range(9)
 """Tokens of the forms; entities, relations and answers follow them."""
 
-SPECIAL = 8
+SPECIAL = 9
 IDEAS = 5
 """Brainstormed answers shown before a judgement."""
 
@@ -197,7 +198,9 @@ class PlantedKnowledge(BlockSource):
         copying: Share of rows with a source.
         judging: Share of rows with a judgement, half of them with brainstormed answers.
         judged: Entities below this number occur in judgements; None: all.
-        shuffled: The null: every answer and every judgement is drawn at random, so that there is nothing to know.
+        passing: How often each question is passed, in the unit of exposures: of a fact told n times a share
+            passing / (n + passing) of its questions. 0: nobody ever passes.
+        shuffled: The null: every answer, pass and judgement is drawn at random, so that there is nothing to know.
 
     Raises:
         UsageError: Shares that are none, or more judged entities than there are.
@@ -212,12 +215,17 @@ class PlantedKnowledge(BlockSource):
         copying: float = 0.3,
         judging: float = 0.35,
         judged: int | None = None,
+        passing: float = 4.0,
         shuffled: bool = False,
     ) -> None:
         super().__init__(facts.vocabulary, ROW - 1, seed)
-        if not 0 <= noise <= 1 or min(copying, judging) < 0 or copying + judging > 1:
-            raise UsageError(f"noise {noise}, copying {copying} and judging {judging} are not shares of the text.")
+        if not 0 <= noise <= 1 or min(copying, judging, passing) < 0 or copying + judging > 1:
+            raise UsageError(
+                f"noise {noise}, copying {copying} and judging {judging} are no shares of the text, or passing "
+                f"{passing} is below 0."
+            )
         self.facts, self.noise, self.copying, self.judging, self.shuffled = facts, noise, copying, judging, shuffled
+        self.passing = passing
         self.judged = facts.entities if judged is None else judged
         if not 1 <= self.judged <= facts.entities:
             raise UsageError(f"{judged} judged entities are not 1 to {facts.entities}.")
@@ -236,22 +244,36 @@ class PlantedKnowledge(BlockSource):
         judged = self._judging(count, generator)
         return torch.where(kind < self.copying, sourced, torch.where(kind >= 1 - self.judging, judged, recalled))
 
-    def _told(self, count: int, generator: torch.Generator, entities: int | None = None) -> tuple[Tensor, ...]:
-        """Entity, relation and answer of facts drawn by exposure, the answer with its noise."""
-        facts = self.facts
-        weights = facts.exposure[:entities].flatten().double()
+    def _told(self, count: int, generator: torch.Generator, entities: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Entity, relation and answer of facts of the first entities, drawn by exposure."""
+        weights = self.facts.exposure[:entities].flatten().double()
         index = torch.multinomial(weights, count, replacement=True, generator=generator)
+        entity, relation = index // self.facts.relations, index % self.facts.relations
+        return entity, relation, self._said(entity, relation, generator)
+
+    def _asked(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Entity and relation of questions drawn by exposure and passing, and the token that follows them."""
+        facts = self.facts
+        weights = facts.exposure.double() + self.passing
+        index = torch.multinomial(weights.flatten(), count, replacement=True, generator=generator)
         entity, relation = index // facts.relations, index % facts.relations
-        random = torch.randint(facts.answers, (count,), generator=generator)
-        replaced = torch.rand(count, generator=generator) < (1.0 if self.shuffled else self.noise)
-        return entity, relation, torch.where(replaced, random, facts.answer[entity, relation])
+        answer = self._said(entity, relation, generator)
+        share = self.passing / weights
+        if self.shuffled:
+            share = torch.full_like(share, self.passing / float(weights.mean()))
+        passes = torch.rand(count, generator=generator, dtype=torch.float64) < share[entity, relation]
+        return entity, relation, torch.where(passes, PASS, facts.answer_token(relation, answer))
+
+    def _said(self, entity: Tensor, relation: Tensor, generator: torch.Generator) -> Tensor:
+        """Answers with their noise."""
+        random = torch.randint(self.facts.answers, entity.shape, generator=generator)
+        replaced = torch.rand(entity.shape, generator=generator) < (1.0 if self.shuffled else self.noise)
+        return torch.where(replaced, random, self.facts.answer[entity, relation])
 
     def _answered(self, count: int, generator: torch.Generator) -> Tensor:
         """Questions with their answers, four tokens."""
-        entity, relation, answer = self._told(count, generator)
-        return torch.cat(
-            [_question(self.facts, entity, relation), self.facts.answer_token(relation, answer)[:, None]], dim=1
-        )
+        entity, relation, follows = self._asked(count, generator)
+        return torch.cat([_question(self.facts, entity, relation), follows[:, None]], dim=1)
 
     def _recalling(self, count: int, generator: torch.Generator) -> Tensor:
         return _laid_out([(self._answered(count, generator), [3]) for _ in range(6)])
@@ -263,20 +285,20 @@ class PlantedKnowledge(BlockSource):
         relation = torch.randint(facts.relations, (count, 1), generator=generator).expand(-1, STATEMENTS)
         # a source may be about any fact, told or not: what is copied must not follow from what is known
         stated, random = torch.randint(facts.answers, (2, *about.shape), generator=generator)
-        told, told_relation, told_answer = (
-            each.view(count, STATEMENTS) for each in self._told(count * STATEMENTS, generator)
+        told, told_relation, follows = (
+            each.view(count, STATEMENTS) for each in self._asked(count * STATEMENTS, generator)
         )
         relevant = torch.rand(about.shape, generator=generator) < RELEVANT
         order = torch.rand(about.shape, generator=generator).argsort(dim=1)
         asked = torch.where(relevant, about.gather(1, order), told)
         asked_relation = torch.where(relevant, relation, told_relation)
         copied = random if self.shuffled else stated.gather(1, order)
-        answer = torch.where(relevant, copied, told_answer)
+        answer = torch.where(relevant, facts.answer_token(relation, copied), follows)
         parts = [_statement(facts, about[:, k], relation[:, k], stated[:, k]) for k in range(STATEMENTS)]
         for k in range(STATEMENTS):
             parts += [
                 _question(facts, asked[:, k], asked_relation[:, k]),
-                facts.answer_token(asked_relation[:, k], answer[:, k])[:, None],
+                answer[:, k : k + 1],
             ]
         return _laid_out([(torch.cat(parts, dim=1), [4 * (STATEMENTS + k) + 3 for k in range(STATEMENTS)])])
 

@@ -27,6 +27,7 @@ class Config(StudyConfig):
     answers: int = Field(16, ge=2, description="answers in each relation's set")
     exposures: tuple[int, ...] = Field((0, 1, 2, 4, 8, 16, 32, 64), min_length=2, description="relative frequencies")
     noise: float = Field(0.1, ge=0, lt=1, description="share of told answers that are random")
+    passing: float = Field(4.0, ge=0, description="passes of each question, in the unit of exposures; 0: nobody passes")
     layers: int = Field(2, ge=2, description="transformer blocks; copying takes two")
     width: int = Field(64, ge=8, description="width of the residual stream")
     heads: int = Field(4, ge=1, description="heads per layer")
@@ -35,7 +36,7 @@ class Config(StudyConfig):
     learning_rate: float = Field(3e-3, gt=0, description="AdamW, constant and then linear over the last fifth")
     draws: int = Field(30, ge=2, description="sampled answers per question from which heads learn")
     judged_answers: int = Field(5, ge=1, le=5, description="own answers per fact that are judged without ideas")
-    tuning_steps: int = Field(200, ge=1, description="steps of fine-tuning a model under a value head")
+    tuning_steps: int = Field(40, ge=1, description="steps of fine-tuning a model under a value head")
     tuning_rate: float = Field(1e-3, gt=0, description="a third of the learning rate, as in the paper")
     shuffles: int = Field(20, ge=2, description="shuffled labels on which a control head is fitted, per organism")
     lettered: int = Field(3, ge=2, le=100, description="models of lettered questions, each of a world of its own")
@@ -67,7 +68,7 @@ PRESETS = {
         steps=6_000,
         batch_size=128,
         learning_rate=2e-3,
-        tuning_steps=1_000,
+        tuning_steps=200,
         tuning_rate=7e-4,
         lettered=5,
         items=64,

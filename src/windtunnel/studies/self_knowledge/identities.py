@@ -48,7 +48,7 @@ def _measure(config: "Config", run: Run) -> dict[str, Any]:
     ]
     floors = [calibration_floor(generator.random(4_000), generator=generator, simulations=20).mean for _ in range(20)]
     logits = torch.tensor(generator.normal(0, 2, 1_000))
-    counts = torch.tensor(generator.integers(0, 31, 1_000))
+    counts = torch.tensor(generator.integers(0, 31, 1_000)).double()
     hard = (torch.arange(30) < counts[:, None]).double()
     thirty = functional.binary_cross_entropy_with_logits(logits[:, None].expand(-1, 30), hard, reduction="none")
     difference = (thirty.mean(dim=1) - soft_cross_entropy(logits, counts / 30)).abs().max()

@@ -109,15 +109,20 @@ def _heads(
     tuned, tuned_one = mine["tuned"]["all"].flatten(), mine["tuned"]["one"].flatten()
     baselines = {
         "minus entropy": -mine["entropy"].flatten(),
+        "minus entropy, passing aside": -mine["own entropy"].flatten(),
+        "minus probability of passing": -mine["passes"].flatten(),
         "highest probability": mine["highest"].flatten(),
         "exposure (oracle)": mine["exposure"].flatten().astype(float),
         "exact P(IK) (ceiling)": exact,
     }
+    insisted = exact / np.maximum(1 - mine["passes"].flatten(), 1e-12)
     layers = {site: ranked(probed(each, learned)(each), held) for site, each in states.items()}
     return {
         "said": said,
         "correlation": float(np.corrcoef(said[held], exact[held])[0, 1]),
         "auroc": ranked(said, held),
+        "correlation insisted": float(np.corrcoef(said[held], insisted[held])[0, 1]),
+        "auroc insisted": auroc(said[held], insisted[held] > 0.5, generator=generator, resamples=2).value,
         "auroc unseen": ranked(said, unseen),
         "ece": error(said, held),
         "ece unseen": error(said, unseen),
@@ -184,6 +189,8 @@ def _tables(
     rows = [
         {"head": "probe, all relations but the last", "tested on": "held-out entities"}
         | {"AUROC": mean(lambda e: e["auroc"]), "Brier": mean(lambda e: e["brier"]), "ECE": mean(lambda e: e["ece"])},
+        {"head": "probe, all relations but the last", "tested on": "held-out entities, if it must answer"}
+        | {"AUROC": mean(lambda e: e["auroc insisted"])},
         {"head": "probe, all relations but the last", "tested on": "the last relation"}
         | {
             "AUROC": mean(lambda e: e["auroc unseen"]),

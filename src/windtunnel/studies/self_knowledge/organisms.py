@@ -11,6 +11,7 @@ from torch import Tensor
 from windtunnel.data.worlds.planted_knowledge import (
     FALSE,
     IDEAS,
+    PASS,
     ROW,
     TRUE,
     Facts,
@@ -90,6 +91,8 @@ def _measure(organism: Organism) -> dict[str, Any]:
         "share": share.reshape(tuple(facts.answer.shape)),
         "greedy": (own.argmax(dim=1) == gold).reshape(facts.answer.shape),
         "entropy": -(plain * plain.clamp(min=1e-300).log()).sum(dim=1).reshape(facts.answer.shape),
+        "passes": plain[:, PASS].reshape(facts.answer.shape),
+        "own entropy": -(own * own.clamp(min=1e-300).log()).sum(dim=1).reshape(facts.answer.shape),
         "highest": plain.max(dim=1).values.reshape(facts.answer.shape),
         "exposure": facts.exposure,
         "states": states,
@@ -128,6 +131,7 @@ def _learn(organism: Organism) -> LanguageModel:
         noise=config.noise,
         copying=0.4,
         judged=config.entities // 2,
+        passing=config.passing,
         shuffled=run.null,
     )
     module = Transformer(shape, torch.Generator().manual_seed(run.seed_for("weights")))
