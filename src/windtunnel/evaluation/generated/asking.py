@@ -1,16 +1,16 @@
 """Behavioural questions as tasks of the engine: statements by Yes or No, options by letter, pronouns in sentences."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from windtunnel.evaluation.generated.published import Winogenerated
-from windtunnel.evaluation.generated.records import Record
+from windtunnel.evaluation.generated.records import Record, asked_by_letter
 from windtunnel.evaluation.multiple_choice import Orders, multiple_choice, normalised
-from windtunnel.evaluation.prompting import LETTERS, Format
+from windtunnel.evaluation.prompting import Format
 from windtunnel.evaluation.tasks import Mark, Models, Output, Sample, Task
 from windtunnel.laboratory.errors import DataError, UsageError
 
@@ -73,12 +73,6 @@ def asked_in_words(sample: Sample) -> str:
     """A lettered question between Human and Assistant, with how the assistant begins."""
     opening = sample.metadata["layout"].get("opening", "")
     return HUMAN + asked_in_chat(sample) + ASSISTANT + (f" {opening}" if opening else "")
-
-
-def asked_by_letter(question: str, options: Sequence[str], layout: Mapping[str, str]) -> str:
-    """A question with its options as lines (A), (B) ..., as it was published."""
-    lines = [f" ({letter}) {option}" for letter, option in zip(LETTERS, options, strict=False)]
-    return question + layout.get("joint", "\n").join(lines) + layout.get("after", "")
 
 
 def _sample(record: Record) -> Sample:

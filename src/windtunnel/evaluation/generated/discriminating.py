@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from windtunnel.evaluation.generated.asking import ASSISTANT, HUMAN, asked_by_letter
-from windtunnel.evaluation.generated.records import Record
+from windtunnel.evaluation.generated.asking import ASSISTANT, HUMAN
+from windtunnel.evaluation.generated.records import Record, asked_by_letter
 from windtunnel.evaluation.multiple_choice import normalised
 from windtunnel.laboratory.errors import DataError
 from windtunnel.statistics.intervals import Floats

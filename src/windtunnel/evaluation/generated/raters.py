@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from windtunnel.evaluation.generated.asking import asked_by_letter
 from windtunnel.evaluation.generated.discriminating import Discriminator
 from windtunnel.evaluation.generated.page import write_rating_page
-from windtunnel.evaluation.generated.records import Record
+from windtunnel.evaluation.generated.records import Record, asked_by_letter
 from windtunnel.laboratory.errors import DataError, UsageError
 from windtunnel.laboratory.files import explained, write_atomic
 from windtunnel.statistics.agreement import fleiss_kappa, krippendorff_alpha, percent_agreement

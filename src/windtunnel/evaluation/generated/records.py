@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+from windtunnel.evaluation.prompting import LETTERS
 from windtunnel.laboratory.errors import DataError
 from windtunnel.laboratory.files import read_lines, write_atomic
 
@@ -108,10 +109,14 @@ def read(path: str | Path) -> list[Record]:
     return [Record.from_dict(row) for row in read_lines(path)]
 
 
+def asked_by_letter(question: str, options: Sequence[str], layout: Mapping[str, str]) -> str:
+    """A question with its options as lines (A), (B) ..., as it was published."""
+    lines = [f" ({letter}) {option}" for letter, option in zip(LETTERS, options, strict=False)]
+    return question + layout.get("joint", "\n").join(lines) + layout.get("after", "")
+
+
 def published(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Records in the published format: `question` with its options, and the answers that match and do not."""
-    from windtunnel.evaluation.generated.asking import asked_by_letter
-
     rows = []
     for each in records:
         names = [f" ({chr(65 + place)})" for place in range(len(each.options))] if each.letters else [" Yes", " No"]

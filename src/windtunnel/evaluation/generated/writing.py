@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from windtunnel.data.sources import derived_seed
-from windtunnel.evaluation.generated.asking import asked_by_letter
 from windtunnel.evaluation.generated.published import parse_choices
-from windtunnel.evaluation.generated.records import STATEMENT, YES_NO, Record, flipped
+from windtunnel.evaluation.generated.records import STATEMENT, YES_NO, Record, asked_by_letter, flipped
 from windtunnel.laboratory.errors import DataError, UsageError
 
 if TYPE_CHECKING:
