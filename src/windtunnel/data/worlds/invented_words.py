@@ -18,7 +18,7 @@ _CODAS = [*"bdgklmnprstx", "nd", "rk", "lt", "mp"]
 
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "animal": (
-        ("a small furry animal of the mountains", "a large bird of the coast", "a striped fish of cold rivers"),
+        ("a small furry animal of the mountains", "a large bird of the coast", "a long-eared animal of the plains"),
         ("We saw a {word} drink from the stream.", "The {word} fed its young in the nest at dawn."),
     ),
     "tool": (

@@ -32,6 +32,8 @@ GIVEN_TASKS = (
     "piqa",
     "nq-open",
     "truthfulqa/mc1",
+    "novel-words",
+    "analogies",
 )
 
 

@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from windtunnel.data.worlds.invented_words import Analogies, novel_words
 from windtunnel.evaluation.engine import evaluate
 from windtunnel.evaluation.library import find_task
+from windtunnel.evaluation.multiple_choice import choice_scorer, multiple_choice
+from windtunnel.evaluation.prompting import Format, few_shot
 from windtunnel.evaluation.results import Results
+from windtunnel.evaluation.tasks import Sample, Task
 from windtunnel.interpretability.heads.controls import forget
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.laboratory.run import Run
@@ -18,6 +22,9 @@ from windtunnel.studies.few_shot_learning import figures
 
 if TYPE_CHECKING:
     from windtunnel.studies.few_shot_learning import Config
+
+MADE = ("novel-words", "analogies")
+"""Tasks that are made here: of words that no corpus knows."""
 
 Asked = dict[tuple[str, int], Results]
 
@@ -56,10 +63,30 @@ def ask(name: str, shots: int, config: "Config", model: LanguageModel, run: Run)
     Raises:
         UsageError: Its data are not there, or it cannot be asked so.
     """
-    task = find_task(name, shots=shots, seed=config.seed)
+    task = made(name, shots, config, run) if name in MADE else find_task(name, shots=shots, seed=config.seed)
     out = run.directory / "evaluations" / name.replace("/", "-") / f"{shots}-shot"
     run.note(f"{name}, {shots} examples")
     return evaluate(task, model, out=out, limit=config.given_limit, seed=config.seed)
+
+
+def made(name: str, shots: int, config: "Config", run: Run) -> Task:
+    """A task of invented words: a new word's use after its definition, or analogies of relations told before."""
+    generator = run.generator(name)
+    instruction = ""
+    if name == "novel-words":
+        questions = novel_words(config.given_limit + shots, generator)
+    else:
+        world = Analogies(3, 4, generator)
+        questions = world.questions(config.given_limit + shots, generator)
+        instruction = " ".join(f"{fact.removesuffix(' .').capitalize()}." for fact in world.facts()) + "\n\n"
+    samples = [
+        Sample(f"{name}-{number}", question.context, question.target, question.choices)
+        for number, question in enumerate(questions)
+    ]
+    asked, train = samples[: config.given_limit], samples[config.given_limit :]
+    form = Format("{input}", lead="", separator="\n", instruction=instruction)
+    solver = multiple_choice(form, shots=few_shot(train, shots, seed=config.seed))
+    return Task(name, asked, solver, choice_scorer())
 
 
 def _row(name: str, shots: int, results: Results) -> dict[str, Any]:
