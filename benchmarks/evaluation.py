@@ -133,7 +133,7 @@ def against_harness(folder: Path, quick: bool) -> Iterator[dict[str, object]]:
     theirs = harness(model)
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "lm_eval"))
     print(f"{packages}, SmolLM2-135M, one thread, batches of {BATCH}; CPU seconds")
-    counts = {ZERO: 8, FIVE: 4} if quick else {ZERO: 40, FIVE: 12}
+    counts = {ZERO: 16, FIVE: 4} if quick else {ZERO: 40, FIVE: 12}
     sets = question_sets(max(counts.values()) + SHOTS)
     warm = write_task(folder, "warm", next(iter(sets.values()))[:2], "")
     for act in (lambda: ours_on(warm, model), lambda: theirs_on(warm, theirs)):

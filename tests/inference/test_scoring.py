@@ -4,6 +4,7 @@ from hypothesis import given, settings, strategies
 
 from tests.inference import plain
 from windtunnel.inference.scoring import encode_pair, score
+from windtunnel.inference.sharing import Row, Run
 from windtunnel.laboratory.errors import UsageError
 
 ROWS = strategies.lists(strategies.integers(0, 12), min_size=1, max_size=12)
@@ -80,3 +81,15 @@ def test_without_bos_and_eos_an_empty_prompt_is_refused():
     codec.eos = None
     with pytest.raises(UsageError, match="BOS"):
         encode_pair(codec, "", "x")
+
+
+def test_a_short_row_is_not_padded_to_a_long_one():
+    rows = [Row((1,) * length, ((place, (2,)),)) for place, length in enumerate([100, 95, 60, 55, 20, 20, 20])]
+    run = Run(0, tuple(rows))
+
+    def lengths(enough):
+        return [[row.columns for row in batch] for batch in run.batches(16, 8192, 8192, enough)]
+
+    assert lengths(enough=150) == [[100, 95], [60, 55, 20], [20, 20]]
+    assert lengths(enough=110) == [[100, 95], [60, 55], [20, 20, 20]]
+    assert lengths(enough=8192) == [[100, 95, 60, 55, 20, 20, 20]]

@@ -16,6 +16,9 @@ from windtunnel.laboratory.errors import UsageError
 BATCH_TOKENS = 8192
 """Most tokens, padding included, that pass through the model at once."""
 
+ENOUGH_TOKENS = 256
+"""Tokens from which on a CPU computes each as fast as in a larger batch, so that padding is worth avoiding."""
+
 BATCH_LOGITS = 2**26
 """Most logits held at once: 256 MB in single precision."""
 
@@ -72,7 +75,7 @@ def score(
     for run in runs_of(rows_of(whole, decoder.branching)):
         prefix = run.prefix if decoder.caches else 0
         shared = _prefix(decoder, run.rows[0].prompt[:prefix]) if prefix else None
-        for batch in run.batches(batch_size, BATCH_TOKENS, _most_places(decoder)):
+        for batch in run.batches(batch_size, BATCH_TOKENS, _most_places(decoder), _enough(decoder)):
             results.update(_score_batch(decoder, batch, shared))
     return [results[index] for index in range(len(whole))]
 
@@ -80,6 +83,11 @@ def score(
 def _most_places(decoder: Decoder) -> int:
     """Places at which logits may be computed at once."""
     return max(1, BATCH_LOGITS // decoder.vocabulary)
+
+
+def _enough(decoder: Decoder) -> int:
+    """Tokens that fill the device; a GPU takes as long for a few as for thousands."""
+    return ENOUGH_TOKENS if decoder.device.type == "cpu" else BATCH_TOKENS
 
 
 def _prefix(decoder: Decoder, tokens: tuple[int, ...]) -> Cache:

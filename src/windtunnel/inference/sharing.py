@@ -8,6 +8,9 @@ Tokens = tuple[int, ...]
 LEAST_SHARED = 16
 """Tokens that prompts must share before their prefix is computed apart."""
 
+LIKE = 0.8
+"""Share of the longest row's length from which on another row is of like length."""
+
 MOST_COLUMNS = 1024
 """Columns of a row after which further options get a row of their own, since every column looks at all others."""
 
@@ -44,13 +47,17 @@ class Run:
     prefix: int
     rows: tuple[Row, ...]
 
-    def batches(self, batch_size: int, most_tokens: int, most_options_tokens: int) -> Iterator[list[Row]]:
+    def batches(
+        self, batch_size: int, most_tokens: int, most_options_tokens: int, enough_tokens: int
+    ) -> Iterator[list[Row]]:
         """Rows of like length together, longest first; each batch within the limits, or a single row.
 
         Args:
             batch_size: Most rows.
             most_tokens: Most tokens, padding included.
             most_options_tokens: Most tokens of all continuations.
+            enough_tokens: Tokens in a batch from which on a row that is much shorter begins the next one, since it
+                would be mostly padding here.
         """
         batch: list[Row] = []
         scored = 0
@@ -58,6 +65,7 @@ class Run:
             wanted = sum(len(tokens) for _, tokens in row.options)
             columns = (batch[0] if batch else row).columns - self.prefix
             full = len(batch) == batch_size or columns * (len(batch) + 1) > most_tokens
+            full = full or (columns * len(batch) >= enough_tokens and row.columns - self.prefix < LIKE * columns)
             if batch and (full or scored + wanted > most_options_tokens):
                 yield batch
                 batch, scored = [], 0
