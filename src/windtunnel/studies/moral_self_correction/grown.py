@@ -39,6 +39,7 @@ def grow_and_ask(config: "Config", run: Run) -> None:
         run.section("What is known", "Scores of published answers, and planted effects that must be found again.")
         published_answers(run)
         admissions_from_the_law(config, run)
+    _table_of_the_paper(run)
     if "questions" in grown:
         _questions(config, grown["questions"], run)
     if "occupations" in grown:
@@ -46,6 +47,13 @@ def grow_and_ask(config: "Config", run: Run) -> None:
     if "admissions" in grown:
         _admissions(config, grown["admissions"], run)
         discrimination_of_models(config, grown["admissions"], run)
+
+
+def _table_of_the_paper(run: Run) -> None:
+    from windtunnel.studies.moral_self_correction import PAPER
+
+    rows = [{"what": what, "in the paper": value} for what, value in PAPER.items()]
+    run.table("paper", rows, "What the paper measured of models of up to 175B parameters, to hold ours against.")
 
 
 def _questions(config: "Config", grown: Grown, run: Run) -> None:
