@@ -231,6 +231,15 @@ def test_code_is_refused_and_not_run(tmp_path, monkeypatch, line, key):
     assert not (tmp_path / "hacked").exists()
 
 
+def test_a_small_file_that_is_huge_is_refused(tmp_path):
+    lines = ["metadata:", "  a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"  a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, 9)]
+    began = time.monotonic()
+    with pytest.raises(UsageError, match="more than 100000 values"):
+        read_yaml(declare(tmp_path, text="\n".join(lines)))
+    assert time.monotonic() - began < 20
+
+
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: [", "\0", "a: &x [*x]", "task: {"])
 def test_files_that_are_no_declarations(tmp_path, text):
     with pytest.raises((UsageError, DataError)):

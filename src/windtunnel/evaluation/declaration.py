@@ -4,6 +4,7 @@ A file is read by a safe loader. A key that is not known, a value that is not su
 Python code, are refused with the key's name, since a task that ignores part of its file gives numbers of another task.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,9 @@ from windtunnel.laboratory.errors import DataError, UsageError
 
 DEEPEST = 8
 """Files that may include one another."""
+
+MOST_NODES = 100_000
+"""Values that a file may hold."""
 
 LOCAL = ("json", "csv", "parquet")
 """Values of `dataset_path` that mean files."""
@@ -118,7 +122,7 @@ def _loaded(path: Path, depth: int) -> dict[str, Any]:
     """The keys of a file over those of the files that it includes."""
     try:
         text = path.read_text(encoding="utf-8")
-        _refuse_tags(yaml.compose(text, Loader=yaml.SafeLoader), "", path)
+        _refuse_tags(yaml.compose(text, Loader=yaml.SafeLoader), path)
         value = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as YAML ({error}); mend it.") from error
@@ -134,22 +138,32 @@ def _loaded(path: Path, depth: int) -> dict[str, Any]:
     return base | value
 
 
-def _refuse_tags(node: Any, key: str, path: Path) -> None:
-    """No `!function` and no other tag of anyone's own, wherever it stands."""
+def _refuse_tags(root: Any, path: Path) -> None:
+    """No `!function`, no other tag of anyone's own, and no aliases that make a small file a huge one."""
+    for number, (node, key) in enumerate(_nodes(root, "")):
+        if number == MOST_NODES:
+            raise UsageError(
+                f"{path} has more than {MOST_NODES} values, aliases counted as often as they stand; cut it."
+            )
+        if node.tag.startswith("!"):
+            why = "which names Python code, and none is run" if node.tag == "!function" else "which is not known"
+            raise UsageError(
+                f"{path}: the key {key or 'at the top'} has the tag {node.tag}, {why}; write the task in Python instead."
+            )
+
+
+def _nodes(node: Any, key: str) -> Iterator[tuple[Any, str]]:
+    """A node of YAML and all below it, with their keys."""
     if node is None:
         return
-    if node.tag.startswith("!"):
-        why = "which names Python code, and none is run" if node.tag == "!function" else "which is not known"
-        raise UsageError(
-            f"{path}: the key {key or 'at the top'} has the tag {node.tag}, {why}; write the task in Python instead."
-        )
+    yield node, key
     if isinstance(node, yaml.MappingNode):
         for name, value in node.value:
-            _refuse_tags(name, key, path)
-            _refuse_tags(value, f"{key}.{name.value}" if key else str(name.value), path)
+            yield from _nodes(name, key)
+            yield from _nodes(value, f"{key}.{name.value}" if key else str(name.value))
     if isinstance(node, yaml.SequenceNode):
         for number, value in enumerate(node.value):
-            _refuse_tags(value, f"{key}[{number}]", path)
+            yield from _nodes(value, f"{key}[{number}]")
 
 
 def _reason(error: ValidationError) -> str:
