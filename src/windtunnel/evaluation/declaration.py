@@ -148,7 +148,7 @@ def _refuse_tags(root: Any, path: Path) -> None:
         if node.tag.startswith("!"):
             why = "which names Python code, and none is run" if node.tag == "!function" else "which is not known"
             raise UsageError(
-                f"{path}: the key {key or 'at the top'} has the tag {node.tag}, {why}; write the task in Python instead."
+                f"{path}: the key {key or 'at the top'} has the tag {node.tag}, {why}; write it in Python."
             )
 
 
