@@ -46,14 +46,12 @@ ON_TEXT: tuple[Experiment, ...] = (
 )
 """Experiments that train models on English and Python."""
 
-QUICK: tuple[Experiment, ...] = tuple(one for one in ON_TEXT if one != "contamination")
-
 
 class Config(StudyConfig):
     """What is trained, on what, and what is measured."""
 
     experiments: tuple[Experiment, ...] = Field(
-        ("few-shot", "planted", *QUICK, "proximity"), min_length=1, description="which of the paper's experiments"
+        ("few-shot", "planted", *ON_TEXT, "proximity"), min_length=1, description="which of the paper's experiments"
     )
     text: str = Field("offline-english", description="corpus of pre-training")
     other_code: str = Field("offline-code", description="corpus of the other half of the mixture")
