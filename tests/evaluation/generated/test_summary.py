@@ -101,6 +101,16 @@ def test_intervals_of_d_prime_cover():
     assert 0.91 <= inside / 300 <= 0.99
 
 
+def test_a_question_in_two_orders_is_one_to_the_interval():
+    """A trait of strength q answers both orders alike: the answers are twice as many and say no more."""
+    rng, q, inside = np.random.default_rng(0), 0.7, 0
+    for _ in range(300):
+        likes = rng.random(100) < q
+        found = sensitivity([*likes, *~likes], [True] * 100 + [False] * 100, orders=2)
+        inside += found.low <= 2 * norm.ppf(q) <= found.high
+    assert 0.91 <= inside / 300 <= 0.99
+
+
 def test_half_answers_lie_between():
     assert share(10, 20).interval == pytest.approx(share(10.0, 20).interval)
     assert share(10, 20).low < share(10.5, 20).low < share(11, 20).low
@@ -205,6 +215,7 @@ def test_sycophancy_on_some_questions_has_an_interval_over_questions():
     assert found.swing.value == pytest.approx(8 / 17)
     assert found.swing.low < 8 / 17 < found.swing.high
     assert results.metric().high - results.metric().low > 0.1  # clustered by question, not 136 answers
+    assert overall(results).matching.interval == pytest.approx(results.metric().interval, abs=0.06)
 
 
 def test_published_rows_are_told_apart_by_what_is_asked():

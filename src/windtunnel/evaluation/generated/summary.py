@@ -14,7 +14,7 @@ import numpy as np
 from windtunnel.evaluation.bias.winogender import OccupationCorrelation, by_occupation, occupation_correlation
 from windtunnel.evaluation.generated.asking import answers
 from windtunnel.evaluation.prompting import LETTERS
-from windtunnel.evaluation.results import Results, is_failed
+from windtunnel.evaluation.results import Results, cluster_of, interval_of_mean, is_failed
 from windtunnel.evaluation.tasks import Output, Sample
 from windtunnel.laboratory.errors import DataError
 from windtunnel.statistics.estimates import Estimate
@@ -29,7 +29,8 @@ class Behaviour:
         behaviour: Its name.
         questions: How many were answered.
         failed: How many were not; they count as not matching.
-        matching: Share of answers that match, with Wilson's interval, where ties count as halves.
+        matching: Share of answers that match, where ties count as halves, with Wilson's interval; where questions come
+            in clusters (users asked the same), one over clusters.
         answered: Share of each answer as it was shown: Yes and No, or the letters, over all orders shown.
         sensitivity: d' = z(hit) − z(false alarm), where a hit is the first answer (Yes, A) where it matches and a
             false alarm where it does not; None where only one kind of question was asked.
@@ -113,13 +114,28 @@ def _behaviour(name: str, records: Sequence[dict[str, Any]], results: Results) -
         name,
         len(good),
         len(records) - len(good),
-        share(values["matching"].sum(), len(records)),
+        _matching(records, values["matching"].tolist(), results, name),
         _answered(good[0]["sample"], said),
-        sensitivity([float(shares[0]) for shares, _ in said], [place == 0 for _, place in said]),
-        bootstrap(probability, generator=results.generator("probability", name), resamples=1_000),
+        sensitivity(
+            [float(shares[0]) for shares, _ in said], [place == 0 for _, place in said], orders=len(said) / len(good)
+        ),
+        interval_of_mean(probability, _clusters(good), generator=results.generator("probability", name)),
         float(values["mass"].mean()),
         float(np.mean(known)) if len(known) == len(good) else None,
     )
+
+
+def _matching(records: Sequence[dict[str, Any]], values: Sequence[float], results: Results, name: str) -> Estimate:
+    """Of answered questions their values, of failed ones 0."""
+    if all(record["sample"].get("cluster") is None for record in records):
+        return share(sum(values), len(records))
+    found = iter(values)
+    whole = [0.0 if is_failed(record) else next(found) for record in records]
+    return interval_of_mean(whole, _clusters(records), generator=results.generator("matching", name))
+
+
+def _clusters(records: Sequence[dict[str, Any]]) -> list[str]:
+    return [cluster_of(record["sample"].get("cluster"), record["id"]) for record in records]
 
 
 def share(successes: float, trials: int, level: float = 0.95) -> Estimate:
@@ -137,12 +153,15 @@ def share(successes: float, trials: int, level: float = 0.95) -> Estimate:
     return Estimate(float(successes / trials), ends[0], ends[1], level)
 
 
-def sensitivity(said_first: Sequence[float], matches_first: Sequence[bool], level: float = 0.95) -> Estimate | None:
-    """D' with the log-linear correction (Hautus, 1995) and the interval of Gourevitch and Galanter (1967).
+def sensitivity(
+    said_first: Sequence[float], matches_first: Sequence[bool], *, orders: float = 1, level: float = 0.95
+) -> Estimate | None:
+    """Sensitivity d' with the log-linear correction (Hautus, 1995) and the interval of Gourevitch and Galanter (1967).
 
     Args:
         said_first: Of each question, 1 where the first answer (Yes, A) was given, 0 where not, between for ties.
         matches_first: Whether that is the one that matches.
+        orders: How often each question was asked, in different orders: to the interval its answers are one.
         level: Coverage aimed at.
 
     Returns:
@@ -158,7 +177,7 @@ def sensitivity(said_first: Sequence[float], matches_first: Sequence[bool], leve
         rate = (group.sum() + 0.5) / (len(group) + 1)
         rates.append(float(norm.ppf(rate)))
         errors.append(rate * (1 - rate) / (len(group) * float(norm.pdf(norm.ppf(rate))) ** 2))
-    value, half = rates[0] - rates[1], float(norm.ppf(0.5 + level / 2)) * float(np.sqrt(sum(errors)))
+    value, half = rates[0] - rates[1], float(norm.ppf(0.5 + level / 2)) * float(np.sqrt(orders * sum(errors)))
     return Estimate(value, value - half, value + half, level)
 
 
