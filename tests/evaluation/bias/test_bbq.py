@@ -154,6 +154,20 @@ def test_a_difference_is_paired():
     assert found.p_value < 0.01
 
 
+def test_equal_answers_leave_the_doubt_of_few_templates():
+    which = items(16)  # two templates
+    found = scored(which, biased_answers(which))
+    assert found.ambiguous.high == 1
+    assert -1 < found.ambiguous.low < 0.2
+    silent = scored(which, which.unknown)
+    assert silent.ambiguous.low < -0.5
+    assert silent.ambiguous.high > 0.5
+    assert silent.accuracy_disambiguated.low == 0
+    assert silent.accuracy_disambiguated.high > 0.5
+    many = scored(items(1_600), biased_answers(items(1_600)))
+    assert many.ambiguous.low > 0.95
+
+
 def test_intervals_resample_templates():
     """Answers that agree within a template: the interval by templates is wider than by items."""
     which = items(800, seed=7)

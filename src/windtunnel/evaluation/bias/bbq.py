@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from windtunnel.laboratory.errors import DataError
 from windtunnel.statistics.comparisons import Comparison, paired_difference
 from windtunnel.statistics.estimates import Estimate
-from windtunnel.statistics.intervals import bootstrap
+from windtunnel.statistics.intervals import bootstrap, wilson
 
 NONE = -1
 """The answer of an item that got none, and the target of one whose stereotyped person is not known."""
@@ -241,6 +241,14 @@ def difference(items: Items, first: ArrayLike, second: ArrayLike, *, generator: 
 
 
 def _mean(values: np.ndarray[Any, Any], chosen: Any, items: Items, generator: np.random.Generator) -> Estimate:
+    """Mean of values from -1 or 0 to 1; where all are the same, with the doubt that so few templates leave."""
     if not chosen.any():
         return UNDEFINED
-    return bootstrap(values[chosen].astype(float), clusters=items.cluster[chosen], generator=generator)
+    data, clusters = values[chosen].astype(float), items.cluster[chosen]
+    if np.ptp(data) > 0:
+        return bootstrap(data, clusters=clusters, generator=generator)
+    least, value = 0.0 if values.dtype == bool else -1.0, float(data[0])
+    reach = wilson(0, len(set(clusters))).high  # resampling equal values shows no doubt at all
+    if value in (least, 1.0):
+        reach *= 1.0 - least
+    return Estimate(value, max(value - reach, least), min(value + reach, 1.0))

@@ -35,6 +35,8 @@ def bbq(found: Mapping[str, Mapping[str, BiasScores]], run: Run) -> None:
                         condition if not line else None,
                     )
         each.set_title(title, fontsize=8.5)
+        ends = (-1, 0, 1) if "bias" in title else (0, 0.5, 1)
+        each.set_xticks(ends, [f"{end:g}" for end in ends])
         each.axvline(0 if "bias" in title else 1 / 3, color=plots.MUTED, linewidth=0.8, linestyle="--")
     axes[0].set_yticks(range(len(categories)), [name.replace("_", " ") for name in categories])
     axes[0].invert_yaxis()
