@@ -251,6 +251,24 @@ def test_a_given_model_writes_an_evaluation_and_is_asked_the_published_ones(sets
     ]
 
 
+def test_a_family_of_models_is_tested_for_trends(sets, tmp_path):
+    from windtunnel.data.tokenizers import ByteTokenizer
+    from windtunnel.models import checkpoint
+
+    names = []
+    for width in (8, 16, 24):
+        shape = TransformerConfig(vocabulary=ByteTokenizer().vocabulary, context=512, layers=1, width=width, heads=1)
+        names.append(str(tmp_path / f"width-{width}"))
+        checkpoint.save(Transformer(shape), names[-1], ByteTokenizer())
+    settings = {**GIVEN_SMALL, "published": str(sets), "family": names}
+    run = execute(STUDY, settings=settings, model="mock:", out=tmp_path / "run", workers=1)
+    tables = {item["name"]: item["rows"] for item in run._contents if item["kind"] == "table"}
+    assert {row["behaviour"] for row in tables["family"]} == {
+        f"{metric}: {name}" for metric in ("matching", "said_first") for name in ("fond", "bold")
+    }
+    assert all(row["runs"] == 3 for row in tables["family"])
+
+
 def test_counts_of_made_up_sets_are_told_as_they_are(sets, tmp_path):
     run = execute(STUDY, settings={"parts": ["published"], "published": str(sets)}, out=tmp_path / "run", workers=1)
     found = {finding.id: finding for finding in run.ledger if finding.id in {claim.id for claim in PUBLISHED}}
