@@ -26,6 +26,27 @@ def test_equals_one_row_and_one_token_at_a_time(pairs, batch_size, positions):
         assert result.is_greedy == (plain.greedy(model, prompt, len(continuation)) == continuation)
 
 
+BEGINNINGS = strategies.lists(strategies.integers(0, 12), max_size=6)
+OPTIONS = strategies.lists(strategies.lists(strategies.integers(0, 3), max_size=4), min_size=2, max_size=5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(ROWS, BEGINNINGS, OPTIONS, strategies.sampled_from(["learned", "rotary", "sinusoidal_qk"]))
+def test_what_all_options_begin_with_changes_nothing(prompt, beginning, options, positions):
+    model = plain.decoder(positions=positions, smeared_keys=positions == "sinusoidal_qk")
+    for option, result in zip(options, score(model, [(prompt, beginning + option) for option in options]), strict=True):
+        assert result.token_logprobs == pytest.approx(plain.score(model, prompt, beginning + option), abs=1e-5)
+        assert result.is_greedy == (plain.greedy(model, prompt, len(beginning + option)) == beginning + option)
+
+
+def test_what_all_options_begin_with_is_laid_once():
+    row = Row((1, 2), ((0, (5, 6, 7)), (1, (5, 6, 8, 9)), (2, (5, 6))))
+    assert (row.beginning, row.columns) == ((5,), 2 + 1 + 1 + 2 + 0)
+    assert Row((1,), ((0, (5, 6, 7)),)).columns == 3
+    assert Row((1,), ((0, (5, 6)), (1, (5, 6)))).beginning == (5,)
+    assert Row((1,), ((0, (5,)), (1, (5, 6)))).beginning == ()
+
+
 def test_all_next_tokens_sum_to_one():
     model = plain.decoder()
     scores = score(model, [([3, 1, 4], [token]) for token in range(13)])

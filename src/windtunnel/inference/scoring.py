@@ -49,8 +49,9 @@ def score(
 ) -> list[Score]:
     """Score the continuation of each (prompt, continuation) pair of token ids.
 
-    Continuations of the same prompt are laid side by side in one row, each seeing the prompt and itself; a prefix that
-    prompts share is computed once and its keys and values are copied; logits are computed where they are scored.
+    Continuations of the same prompt are laid side by side in one row, each seeing the prompt and itself, and what all
+    of them begin with is laid once; a prefix that prompts share is computed once and its keys and values are copied;
+    logits are computed where they are scored.
 
     Args:
         decoder: The model.
@@ -126,15 +127,18 @@ def _score_batch(decoder: Decoder, batch: Sequence[Row], shared: Cache | None) -
     positions: list[list[int]] = []
     branches: list[list[int]] = []
     for number, row in enumerate(batch):
-        line = list(row.prompt[prefix:])
-        position, branch = list(range(prefix, len(row.prompt))), [0] * len(line)
-        last_of_prompt = places.add(number, len(line) - 1)
+        line = [*row.prompt[prefix:], *row.beginning]
+        shared_columns = len(row.prompt) + len(row.beginning)
+        position, branch = list(range(prefix, shared_columns)), [0] * len(line)
+        first = len(row.prompt) - prefix - 1
+        trunk = [places.add(number, column) for column in range(first, len(line))]
         for option, (_, tokens) in enumerate(row.options, start=1):
-            places.uses.append(last_of_prompt)
-            places.uses += [places.add(number, len(line) + offset) for offset in range(len(tokens) - 1)]
-            line += tokens[:-1]
-            position += range(len(row.prompt), len(row.prompt) + len(tokens) - 1)
-            branch += [option] * (len(tokens) - 1)
+            rest = tokens[len(row.beginning) : -1]
+            places.uses += trunk
+            places.uses += [places.add(number, len(line) + offset) for offset in range(len(rest))]
+            line += rest
+            position += range(shared_columns, shared_columns + len(rest))
+            branch += [option] * len(rest)
         lines.append(line)
         positions.append(position)
         branches.append(branch)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 Tokens = tuple[int, ...]
 
@@ -19,7 +20,8 @@ MOST_COLUMNS = 1024
 class Row:
     """A prompt and continuations of it, laid side by side after the prompt.
 
-    A continuation's last token predicts nothing that is scored, so it is not laid.
+    The tokens with which all of them begin are laid once. A continuation's last token predicts nothing that is scored,
+    so it is not laid.
 
     Attributes:
         prompt: Token ids.
@@ -29,10 +31,17 @@ class Row:
     prompt: Tokens
     options: tuple[tuple[int, Tokens], ...]
 
+    @cached_property
+    def beginning(self) -> Tokens:
+        """The tokens with which all continuations begin, one less than the shortest of them at most."""
+        shortest = min((tokens for _, tokens in self.options), key=len)
+        return shortest[: min(len(shortest) - 1, *(_common(shortest, tokens) for _, tokens in self.options))]
+
     @property
     def columns(self) -> int:
         """Tokens of the row."""
-        return len(self.prompt) + sum(len(tokens) - 1 for _, tokens in self.options)
+        laid = len(self.beginning)
+        return len(self.prompt) + laid + sum(len(tokens) - laid - 1 for _, tokens in self.options)
 
 
 @dataclass(frozen=True)
