@@ -56,20 +56,27 @@ def test_named_functions_are_fixed_for_a_language_and_new_ones_are_not():
     assert not all((tables[0][name, x] == y).all() for x, y, name in zip(inputs, answers, names, strict=True))
 
 
-def test_what_is_held_out_is_never_learned():
+@pytest.mark.parametrize("language", [1, 2])
+def test_what_is_held_out_is_never_learned_and_favours_no_answer(language):
     functions = {}
     for part in ("learned", "held-out", "all"):
-        world = Episodes(5, 60, "permutations", 0, language=1, part=part)
+        world = Episodes(5, 60, "permutations", 0, language=language, part=part)
         inputs, answers, _ = pairs_of(world, world.rows(0, 1_500))
-        tables = [
-            tuple(dict(sorted(zip(x, y, strict=True))).values())
-            for x, y in zip(inputs.tolist(), answers.tolist(), strict=True)
-        ]
-        functions[part] = {table for table in tables if len(table) == 5}
+        tables = [dict(zip(x, y, strict=True)) for x, y in zip(inputs.tolist(), answers.tolist(), strict=True)]
+        functions[part] = {tuple(table[x] for x in range(5)) for table in tables if len(table) == 5}
     assert not functions["learned"] & functions["held-out"]
     assert functions["learned"] | functions["held-out"] == functions["all"]
-    assert len(functions["all"]) == 120
-    assert 15 <= len(functions["held-out"]) <= 45
+    assert (len(functions["all"]), len(functions["held-out"])) == (120, 30)
+    for values in np.array(sorted(functions["held-out"])).T:
+        assert np.bincount(values).tolist() == [6] * 5
+
+
+@pytest.mark.parametrize(("family", "symbols"), [("affine", 5), ("affine", 13), ("permutations", 9)])
+def test_about_a_quarter_is_held_out(family, symbols):
+    world = Episodes(symbols, 40, family, 0, part="held-out")
+    functions = world._functions(4_000, torch.Generator().manual_seed(0))
+    assert float(world._held_out(functions).double().mean()) == pytest.approx(0.25, abs=0.04)
+    assert world.rows(0, 5)["tokens"].shape == (5, 81)
 
 
 def best_by_enumeration(functions, symbols, shots):

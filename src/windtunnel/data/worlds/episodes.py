@@ -11,7 +11,9 @@ arXiv:2205.05055; Kirsch et al., 2022, arXiv:2212.04458). In Brown et al. (2020,
 a model trained here is an organism for that effect and no evidence of how it arises in text.
 """
 
+import itertools
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -29,6 +31,10 @@ Part = Literal["all", "learned", "held-out"]
 Family = Literal["permutations", "shifts", "affine"]
 """`permutations`: any one-to-one function of the symbols; `shifts`: x + b; `affine`: a x + b with a ≠ 0, both modulo
 the number of symbols, which is a prime for `affine`."""
+
+
+MOST_COUNTED = 7
+"""Symbols up to which all classes of permutations are counted (720)."""
 
 
 class Episodes(BlockSource):
@@ -168,12 +174,33 @@ class Episodes(BlockSource):
         return functions
 
     def _held_out(self, functions: Int[Tensor, "row input"]) -> Bool[Tensor, " row"]:
-        """A pseudo-random quarter of all functions, by a hash of their values."""
+        """A pseudo-random quarter of all functions; f and f + b are both in it or both not.
+
+        So each answer is as frequent as any other among the functions held out and among those learned, and what is
+        learned of frequencies neither helps nor harms on what was held out.
+        """
+        return self._code(functions) < self._threshold
+
+    def _code(self, functions: Int[Tensor, "row input"]) -> Int[Tensor, " row"]:
+        """A hash of the differences of a function's values."""
         code = torch.full((len(functions),), derived_seed("held out", self._language) % 2**31)
-        for values in functions.T:
+        for values in ((functions - functions[:, :1]) % self.symbols).T:
             code = ((code ^ values) * 1_103_515_245 + 12_345) % 2**31
-        found: Tensor = (code >> 16) % 4 == 0
-        return found
+            code = code ^ (code >> 15)
+        return code
+
+    @cached_property
+    def _threshold(self) -> int:
+        """Where the quarter ends: exactly where functions are few, by the range of the hash where they are many."""
+        symbols = self.symbols
+        if self.family == "affine":
+            classes = torch.arange(1, symbols)[:, None] * torch.arange(symbols) % symbols
+        elif symbols <= MOST_COUNTED:
+            classes = torch.tensor([(0, *rest) for rest in itertools.permutations(range(1, symbols))])
+        else:
+            return 2**31 // 4
+        codes = self._code(classes).sort().values
+        return int(codes[max(len(codes) // 4, 1)])
 
     def _fixed(self, count: int, language: int, part: str) -> Int[Tensor, "function input"]:
         generator = torch.Generator().manual_seed(derived_seed("episodes", language, part))

@@ -47,7 +47,7 @@ def show_curves(config: "Config", sized: Sequence[Rows], shallow: Rows, best: Ar
         axes[0].plot(x, best, color="#000000", linewidth=1.0, linestyle=(0, (4, 2)), label="best possible")
     axes[0].set_ylabel("accuracy")
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5))
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     run.figure(
         "curves",
         figure,
