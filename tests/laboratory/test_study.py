@@ -72,6 +72,8 @@ def test_nineteen_studies_with_unique_names():
         "autoregressive-scaling",
         "transfer-scaling",
         "repeated-data",
+        "few-shot-learning",
+        "moral-self-correction",
         "induction-heads",
         "toy-models-of-superposition",
     ]

@@ -32,7 +32,13 @@ STUDIES = (
         "2205.10487",
         "windtunnel.studies.repeated_data",
     ),
-    Study("few-shot-learning", "Language Models are Few-Shot Learners", "Brown et al., 2020", "2005.14165"),
+    Study(
+        "few-shot-learning",
+        "Language Models are Few-Shot Learners",
+        "Brown et al., 2020",
+        "2005.14165",
+        "windtunnel.studies.few_shot_learning",
+    ),
     Study(
         "general-language-assistant",
         "A General Language Assistant as a Laboratory for Alignment",
@@ -80,6 +86,7 @@ STUDIES = (
         "The Capacity for Moral Self-Correction in Large Language Models",
         "Ganguli et al., 2023",
         "2302.07459",
+        "windtunnel.studies.moral_self_correction",
     ),
     Study(
         "scalable-oversight",

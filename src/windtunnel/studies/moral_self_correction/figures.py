@@ -22,27 +22,29 @@ RANGE = "Shaded: range over seeds. Dashed: planted."
 
 def bias_by_size(grown: Grown, truth: Mapping[str, float], run: Run) -> None:
     """After all steps, in every condition."""
-    figure, axes = plots.figure(4.6, 3.2)
+    figure, axes = plots.figure(5.6, 3.0)
     data = _by_size(axes, grown, "bias", questions.CONDITIONS)
     _planted(axes, truth)
     axes.set_ylabel(SCORE)
+    _beside(axes)
     caption = f"Bias of models of every size after all steps towards the instruction. {RANGE}"
     run.figure("bias-size", figure, caption, {"by_condition": data, "planted": dict(truth)})
 
 
 def bias_by_steps(models: Sequence[Mapping[str, Any]], truth: Mapping[str, float], run: Run) -> None:
     """Of the largest model, on the way to the instruction."""
-    figure, axes = plots.figure(4.6, 3.2)
+    figure, axes = plots.figure(5.6, 3.0)
     data = _by_steps(axes, models, "bias", questions.CONDITIONS)
     _planted(axes, truth)
     axes.set_ylabel(SCORE)
+    _beside(axes)
     caption = f"Bias of the largest model in steps towards the instruction. {RANGE}"
     run.figure("bias-steps", figure, caption, {"by_condition": data, "planted": dict(truth)})
 
 
 def bias_by_exposure(grown: Grown, truth: float, run: Run) -> None:
     """Asked plainly, while models read the text."""
-    figure, axes = plots.figure(4.6, 3.2)
+    figure, axes = plots.figure(5.6, 3.0)
     colours = _shades(len(grown))
     data = {}
     for colour, width in zip(colours, sorted(grown), strict=True):
@@ -52,7 +54,7 @@ def bias_by_exposure(grown: Grown, truth: float, run: Run) -> None:
         data[width] = over.tolist()
     axes.axhline(truth, color=plots.MUTED, linestyle="--", linewidth=1)
     axes.set(xlabel="steps on the text", ylabel=f"{SCORE}, Q")
-    axes.legend()
+    _beside(axes)
     caption = f"Bias while models read the text that holds the stereotype. {RANGE}"
     run.figure("bias-exposure", figure, caption, {"by_width": data, "planted": truth})
 
@@ -83,14 +85,14 @@ def bias_grid(grown: Grown, run: Run) -> None:
 
 def correlation(grown: Grown, planted: float, run: Run) -> None:
     """Of pronouns with the statistics, by size and by steps of the largest model."""
-    figure, axes = plots.figure(7.0, 3.0, columns=2, sharey=True)
+    figure, axes = plots.figure(7.0, 2.8, columns=2, sharey=True)
     data = _by_size(axes[0], grown, "correlation", occupations.CONDITIONS)
     over = _by_steps(axes[1], grown[max(grown)], "correlation", occupations.CONDITIONS)
     for each in axes:
         each.axhline(0, color=plots.MUTED, linewidth=0.7)
     axes[0].set_ylabel("correlation with the statistics")
-    axes[1].get_legend().remove()
     axes[1].set_title("largest model")
+    _beside(axes[1])
     caption = (
         f"Correlation of pronouns with the statistics of occupations; {planted:g} is planted in the text. "
         "Shaded: range over seeds."
@@ -105,7 +107,7 @@ def pronouns(said: Float[np.ndarray, "condition occupation 3"], world: Occupatio
         axes[0].plot(world.statistics, female_share(table), ".", markersize=4, color=colour, label=name)
     axes[0].plot([0, 1], [0, 1], color=plots.MUTED, linestyle="--", linewidth=1)
     axes[0].set(xlabel="share of women", ylabel="share of the female pronoun", xlim=(0, 1), ylim=(0, 1))
-    axes[0].legend(loc="upper left")
+    axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     left = np.zeros(len(said))
     for place, name in enumerate(("female", "male", "neutral")):
         masses = said[:, :, place].mean(axis=1)
@@ -122,17 +124,22 @@ def pronouns(said: Float[np.ndarray, "condition occupation 3"], world: Occupatio
 
 def gaps(grown: Grown, truth: Mapping[str, float], run: Run) -> None:
     """Δ by size and by steps of the largest model."""
-    figure, axes = plots.figure(7.0, 3.0, columns=2, sharey=True)
+    figure, axes = plots.figure(7.0, 2.8, columns=2, sharey=True)
     data = _by_size(axes[0], grown, "gap", admissions.CONDITIONS)
     over = _by_steps(axes[1], grown[max(grown)], "gap", admissions.CONDITIONS)
     for each in axes:
         each.axhline(0, color=plots.MUTED, linewidth=0.7)
         _planted(each, truth)
     axes[0].set_ylabel("Δ, percentage points")
-    axes[0].get_legend().remove()
     axes[1].set_title("largest model")
+    _beside(axes[1])
     caption = f"Difference in admission between the same students as Black and as white. {RANGE}"
     run.figure("admissions-steps", figure, caption, {"by_size": data, "by_steps": over, "planted": dict(truth)})
+
+
+def _beside(axes: Any) -> None:
+    """The legend beside the axes: inside, it would lie on lines of what is planted."""
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _by_size(axes: Any, grown: Grown, what: str, conditions: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,7 +152,6 @@ def _by_size(axes: Any, grown: Grown, what: str, conditions: Mapping[str, Any]) 
     axes.set_xticks(widths, [str(width) for width in widths])
     axes.minorticks_off()
     axes.set_xlabel("width")
-    axes.legend()
     return data
 
 
@@ -158,7 +164,6 @@ def _by_steps(
         _band(axes, steps, over, COLOURS[name], name)
         data[name] = over.tolist()
     axes.set_xlabel(STEPS)
-    axes.legend()
     return data
 
 
