@@ -279,5 +279,6 @@ def measure_aspect(config: "Config", ladders: dict[str, Found], run: Run) -> Non
         "aspect-ratio",
         best_ratio(ratios, losses) if fell else float("nan"),
         evidence="aspect",
-        note="Bottom of the parabola over ln(width / layers); judged only where shapes differ by 2 % of the entropy.",
+        note="Bottom of the parabola over ln(width / layers); judged only where shapes differ by 2 % of the entropy. "
+        f"Sizes: {', '.join(f'{size:,.0f}' for size in column(ladder, 'parameters'))}.",
     )
