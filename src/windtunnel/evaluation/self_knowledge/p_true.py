@@ -111,8 +111,8 @@ def p_true(
     Args:
         model: Judges; usually the one that answered.
         judged: All with ideas, or all without.
-        examples: Few-shot: other answered questions of the same evaluation, of which `shots` are drawn for each
-            proposal, never one that shares its question. None: the six fixed worked examples ("zero-shot").
+        examples: Few-shot: other answered questions of the same evaluation, of which `shots` are drawn. Never one that
+            shares the question asked: the next one steps in. None: the six fixed worked examples ("zero-shot").
         shots: How many.
         seed: Decides which.
         batch_size: Rows scored together.
@@ -126,12 +126,13 @@ def p_true(
         raise UsageError("Some proposals have brainstormed answers and some not; judge them apart.")
     if examples is not None and any(one.right is None for one in examples):
         raise DataError("An example does not say whether its answer is right; mark it, or leave it out.")
+    order = np.random.default_rng(seed).permutation(len(examples or ())).tolist()
     prompts = []
-    for place, one in enumerate(judged):
+    for one in judged:
         if examples is None:
             shown = worked_examples(one.ideas is not None)
         else:
-            shown = _drawn(one, examples, shots, np.random.default_rng([seed, place]))
+            shown = _drawn(one, examples, shots, order)
         prompts.append(behind(shown, one.prompt()) + " (")
     scores = model.score(
         [each for each in prompts for _ in range(2)], [TRUE, FALSE] * len(prompts), batch_size=batch_size
@@ -142,16 +143,18 @@ def p_true(
     return [Judgement(float(p), float(m), one.leaks) for p, m, one in zip(probability, mass, judged, strict=True)]
 
 
-def _drawn(
-    asked: Proposal, examples: Sequence[Proposal], shots: int, draws: np.random.Generator
-) -> list[tuple[str, bool]]:
-    others = [one for one in examples if one.question != asked.question and one.text != asked.text]
+def _drawn(asked: Proposal, examples: Sequence[Proposal], shots: int, order: Sequence[int]) -> list[tuple[str, bool]]:
+    """The first examples of the order that do not share the question: mostly the same, so that prompts share them."""
+    others = [
+        examples[place]
+        for place in order
+        if examples[place].question != asked.question and examples[place].text != asked.text
+    ]
     if len(others) < shots:
         raise DataError(f"{len(others)} examples are left for {asked.question!r}, fewer than {shots} shots.")
-    chosen = draws.choice(len(others), size=shots, replace=False)
     return [
         (judging_prompt(one.text, one.answer, one.ideas if asked.ideas is not None else None), bool(one.right))
-        for one in (others[int(index)] for index in chosen)
+        for one in others[:shots]
     ]
 
 

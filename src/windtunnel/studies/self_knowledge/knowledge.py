@@ -158,8 +158,9 @@ def _conclude_heads(found: Sequence[dict[str, Any]], run: Run) -> None:
     conclude("tuned", [each["tuned"][0] for each in found], "knowledge")
     conclude("shuffled-labels", [each["shuffled"] for each in found], "knowledge")
     rises = {source: [each["rises"][source] for each in found] for source in SOURCES}
-    conclude("correct-source", rises["correct"], "sources")
-    copied = min(rises["correct"]) > LEARNED
+    # of a model that knows nothing a head has learned a constant, and where that leads behind a source is chance
+    conclude("correct-source", rises["correct"], "sources", tested=learned)
+    copied = learned and min(rises["correct"]) > LEARNED
     pairs = zip(rises["irrelevant"], rises["correct"], strict=True)
     conclude("irrelevant-source", [one / max(other, 1e-9) for one, other in pairs], "sources", tested=copied)
     hints = [right - wrong for right, wrong in zip(rises["correct"], rises["wrong"], strict=True)]
