@@ -10,8 +10,9 @@ import torch
 
 from windtunnel.data.worlds.sycophancy import Comparisons, Dialogues
 from windtunnel.laboratory.run import Run
-from windtunnel.laboratory.study import Study, configure, execute
+from windtunnel.laboratory.study import configure, execute
 from windtunnel.models.transformer import Transformer, TransformerConfig
+from windtunnel.studies import find
 from windtunnel.studies.model_written_evaluations import CLAIMS, GIVEN, ORGANISM, PIPELINE, PRESETS, PUBLISHED
 from windtunnel.studies.model_written_evaluations.given import persona_sample
 from windtunnel.studies.model_written_evaluations.organism import DOMAINS, family, grow
@@ -24,7 +25,7 @@ from windtunnel.studies.model_written_evaluations.preference import (
 )
 
 DATA = os.environ.get("WINDTUNNEL_DATA")
-STUDY = Study("model-written-evaluations", "t", "a", "p", "windtunnel.studies.model_written_evaluations")
+STUDY = find("model-written-evaluations")
 
 TINY = {"widths": [2, 4, 8], "seeds": 1, "steps": 30, "judge_steps": 20, "policy_steps": 16, "repeats": 2}
 TINY |= {"candidates": 40, "keep": 8, "lab_seeds": 2, "lettered": 20, "projection": "pca"}

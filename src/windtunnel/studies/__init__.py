@@ -80,6 +80,7 @@ STUDIES = (
         "Discovering Language Model Behaviors with Model-Written Evaluations",
         "Perez et al., 2022",
         "2212.09251",
+        "windtunnel.studies.model_written_evaluations",
     ),
     Study(
         "moral-self-correction",

@@ -195,7 +195,7 @@ def _show_steps(largest: Grown, run: Run) -> None:
     left.set_ylabel("probability of the user's view")
     right.axhline(0, color=plots.MUTED, lw=0.8)
     right.axvline(0, color=plots.MUTED, lw=0.8)
-    right.set_xlabel("preference model's margin for agreeing, nats")
+    right.set_xlabel("reward for agreeing, nats")
     right.set_ylabel("change by training")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     run.figure(
