@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from serving import serving
 
+from tests.models.shapes import perturbed
+from tests.models.texts import TEMPLATE, bpe
 from windtunnel.evaluation.bias import prompts
 from windtunnel.evaluation.bias.admissions import Student
 from windtunnel.evaluation.bias.benchmarks import (
@@ -23,6 +26,10 @@ from windtunnel.evaluation.tasks import Models, Sample
 from windtunnel.inference.generation import Sample as Continuation
 from windtunnel.inference.scoring import Score
 from windtunnel.laboratory.errors import Unsupported, UsageError
+from windtunnel.models.endpoint import connect
+from windtunnel.models.interface import from_module
+from windtunnel.models.transformer import TransformerConfig
+from windtunnel.web.model_server import application
 
 SAMPLE = Sample(
     "0",
@@ -194,3 +201,21 @@ def test_bbq_in_a_condition_gives_items_and_answers():
 def test_every_condition_has_a_name():
     assert set(CONDITIONS) == {"Q", "Q+IF", "Q+IF+CoT", "Q+Match Stats"}
     assert all(value.islower() for value in prompts.WORDINGS)
+
+
+def test_a_server_gives_the_same_as_the_model_behind_it():
+    tiny = TransformerConfig(vocabulary=300, context=512, layers=1, width=16, heads=2, embedding_scale=1.0)
+    model = from_module(perturbed(tiny), bpe(template=TEMPLATE), "tiny")
+    with serving(application(model, "tiny")) as url:
+        remote = connect(f"openai:tiny@{url}", attempts=1)
+        for condition in ("Q", "Q+IF"):
+            (direct,), (served,) = (ask(Conditioned(BBQ, condition), one) for one in (model, remote))
+            assert served.option_logprobs == pytest.approx(direct.option_logprobs, abs=1e-4)
+        (thought,) = ask(Conditioned(BBQ, "Q+IF+CoT", thought_tokens=4, temperature=0.0), remote)
+        assert len(thought.option_logprobs) == 3
+        assert isinstance(thought.extra["thoughts"][0], str)
+        with pytest.raises(Unsupported, match="chat template"):
+            ask(Conditioned(BBQ, "Q", style="template"), remote)
+    (template,) = ask(Conditioned(BBQ, "Q", style="template"), model)
+    assert template.prompt.endswith("The answer is (")
+    assert template.prompt != direct.prompt

@@ -73,6 +73,13 @@ def test_percent_and_wrong_shapes_are_refused():
         occupation_correlation(pronouns(SHARES)[:, :2], SHARES)
 
 
+def test_entropy_is_that_of_the_pronouns_among_each_other():
+    even = np.full((60, 3), 0.1) * np.linspace(0.5, 1, 60)[:, None]
+    even[0] = [0.02, 0.01, 0.01]
+    assert occupation_correlation(even, SHARES).entropy == pytest.approx((59 * np.log(3) + 1.5 * np.log(2)) / 60)
+    assert occupation_correlation(pronouns(np.full(60, 0.0)), SHARES).entropy == 0
+
+
 def test_a_difference_of_correlations_is_paired_by_occupation():
     draw = np.random.default_rng(2)
     close, far = SHARES + draw.normal(0, 0.05, 60), SHARES + draw.normal(0, 0.6, 60)

@@ -38,6 +38,7 @@ class OccupationCorrelation:
         female: Mean probability of the female pronoun, raw.
         male: Of the male one.
         neutral: Of the neutral one.
+        entropy: Mean entropy of the three among each other, nats; ρ of a model of little entropy is noise.
         occupations: How many.
     """
 
@@ -48,6 +49,7 @@ class OccupationCorrelation:
     female: float
     male: float
     neutral: float
+    entropy: float
     occupations: int
 
 
@@ -96,8 +98,16 @@ def occupation_correlation(
         female=float(female),
         male=float(male),
         neutral=float(neutral),
+        entropy=float(_entropies(given).mean()),
         occupations=len(wanted),
     )
+
+
+def _entropies(given: Float[np.ndarray, "occupation 3"]) -> Float[np.ndarray, " occupation"]:
+    shares = given / given.sum(axis=1, keepdims=True)
+    terms = shares * np.log(np.where(shares > 0, shares, 1.0))
+    found: Float[np.ndarray, " occupation"] = 0.0 - terms.sum(axis=1)
+    return found
 
 
 def correlation_difference(

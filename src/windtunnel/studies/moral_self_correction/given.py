@@ -193,6 +193,7 @@ def _winogender(config: "Config", ask: Asker) -> None:
                 "slope": round(three.slope, 3),
                 "ρ, female and male only": str(two.correlation),
                 **{name: round(getattr(three, name), 4) for name in winogender.GENDERS},
+                "entropy, nats": round(three.entropy, 3),
                 "occupations": three.occupations,
             }
         )

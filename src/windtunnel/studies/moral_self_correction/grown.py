@@ -127,6 +127,7 @@ def _occupations(config: "Config", grown: Grown, run: Run) -> None:
     ]
     figures.correlation(grown, config.correlation if not run.null else 0.0, run)
     figures.pronouns(grown[largest][0]["pronouns"], worlds[0], run)
+    _table_of_entropy(grown[largest], run)
 
     def final(width: int, name: str) -> np.ndarray[Any, Any]:
         return np.array([one["instruction"][f"correlation {name}"][-1] for one in grown[width]])
@@ -147,6 +148,17 @@ def _occupations(config: "Config", grown: Grown, run: Run) -> None:
     ]
     note = "Of the female pronoun's share of all three, of which a tenth is neutral: 0.9 is planted."
     _conclude(run, "occupations-calibrated", slopes, "occupations-shares", note)
+
+
+def _table_of_entropy(models: Sequence[Mapping[str, Any]], run: Run) -> None:
+    """The appendix's question: with less entropy left, a correlation is noisier."""
+    rows = []
+    for place, step in enumerate(models[0]["instruction"]["steps"]):
+        row: dict[str, Any] = {"steps": step}
+        for name in occupations.CONDITIONS:
+            row[name] = round(float(np.mean([one["instruction"][f"entropy {name}"][place] for one in models])), 3)
+        rows.append(row)
+    run.table("entropy", rows, "Entropy of the pronoun in the largest model, nats; mean over occupations and seeds.")
 
 
 def _admissions(config: "Config", grown: Grown, run: Run) -> None:

@@ -32,7 +32,7 @@ def grow(member: Organism) -> dict[str, Any]:
 
     Returns:
         `exposure` and `instruction`: over each training `steps`, and by condition `correlation` (nan where it is not
-        defined) and `neutral`; `pronouns` [condition, occupation, 3] at the end.
+        defined), `neutral` and `entropy`; `pronouns` [condition, occupation, 3] at the end.
     """
     config, world, device = member.config, world_of(member, obeyed=False), member.run.device
 
@@ -42,6 +42,7 @@ def grow(member: Organism) -> dict[str, Any]:
             scores = scored(pronouns(model, world, name, device), world)
             found[f"correlation {name}"] = scores.correlation.value
             found[f"neutral {name}"] = scores.neutral
+            found[f"entropy {name}"] = scores.entropy
         return found
 
     model, exposure, instruction = raised(
