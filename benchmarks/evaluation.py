@@ -51,6 +51,10 @@ ZERO, FIVE = "zero-shot", "five-shot"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer questions")
+    parser.add_argument(
+        "--questions", type=int, nargs=2, metavar=("ZERO", "FIVE"), help="questions without, with examples"
+    )
+    parser.add_argument("--sets", nargs="+", help="only these sets: piqa, truthfulqa, bbq, stories")
     parser.add_argument("--json", help="write the rows to this file")
     options = parser.parse_args()
     for bars in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
@@ -65,7 +69,8 @@ def main() -> None:
         print("500 samples of Inspect's mock model: {cpu_ms:.1f} ms of CPU each".format(**rows["inspect"]), flush=True)
     if importlib.util.find_spec("lm_eval"):
         with tempfile.TemporaryDirectory() as folder:
-            rows["harness"] = list(against_harness(Path(folder), options.quick))
+            counts = options.questions or ((12, 4) if options.quick else (40, 12))
+            rows["harness"] = list(against_harness(Path(folder), {ZERO: counts[0], FIVE: counts[1]}, options.sets))
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=2))
 
@@ -124,7 +129,7 @@ def inspect_overhead(count: int = 500) -> dict[str, float] | None:
 # --- against lm-evaluation-harness ----------------------------------------------------------------------------------
 
 
-def against_harness(folder: Path, quick: bool) -> Iterator[dict[str, object]]:
+def against_harness(folder: Path, counts: dict[str, int], only: list[str] | None) -> Iterator[dict[str, object]]:
     """One row per set and number of examples."""
     import torch
 
@@ -133,12 +138,12 @@ def against_harness(folder: Path, quick: bool) -> Iterator[dict[str, object]]:
     theirs = harness(model)
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "lm_eval"))
     print(f"{packages}, SmolLM2-135M, one thread, batches of {BATCH}; CPU seconds")
-    counts = {ZERO: 16, FIVE: 4} if quick else {ZERO: 40, FIVE: 12}
     sets = question_sets(max(counts.values()) + SHOTS)
+    sets = {name: questions for name, questions in sets.items() if not only or name in only}
     warm = write_task(folder, "warm", next(iter(sets.values()))[:2], "")
     for act in (lambda: ours_on(warm, model), lambda: theirs_on(warm, theirs)):
         act()
-    for shots, count in counts.items():
+    for shots, count in ((shots, count) for shots, count in counts.items() if count):
         for name, questions in sets.items():
             asked, examples = questions[:count], questions[-SHOTS:]
             shown = "".join(f"{words(one)} {one['choices'][one['answer']]}\n\n" for one in examples)
