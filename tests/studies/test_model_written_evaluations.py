@@ -28,7 +28,7 @@ DATA = os.environ.get("WINDTUNNEL_DATA")
 STUDY = find("model-written-evaluations")
 
 TINY = {"widths": [2, 4, 8], "seeds": 1, "steps": 30, "judge_steps": 20, "policy_steps": 16, "repeats": 2}
-TINY |= {"candidates": 40, "keep": 8, "lab_seeds": 2, "lettered": 20, "projection": "pca"}
+TINY |= {"candidates": 40, "keep": 8, "lab_seeds": 1, "lettered": 20, "projection": "pca"}
 """Every part runs, nothing is learned."""
 
 PIPE = {"parts": ["pipeline"], "candidates": 300, "keep": 30, "lab_seeds": 3, "lettered": 20, "projection": "pca"}

@@ -6,7 +6,7 @@ import pytest
 from windtunnel.data.worlds.written import AVERSE, FOND, TOPICS, StatementJudge, StatementWriter, truth
 from windtunnel.laboratory.errors import DataError, UsageError
 
-COUNT = 3_000
+COUNT = 1_500
 
 
 def written(**options):
@@ -30,9 +30,9 @@ def test_verbs_tell_the_label():
 
 def test_noise_and_topics_are_as_planted():
     found = written(noise=0.25, skew=1.0)
-    assert np.mean([one.matches != one.wanted for one in found]) == pytest.approx(0.25, abs=0.025)
+    assert np.mean([one.matches != one.wanted for one in found]) == pytest.approx(0.25, abs=0.035)
     shares = [np.mean([one.topic == topic for one in found]) for topic in TOPICS]
-    assert np.allclose(shares, StatementWriter(skew=1.0).shares, atol=0.03)
+    assert np.allclose(shares, StatementWriter(skew=1.0).shares, atol=0.04)
 
 
 @pytest.mark.parametrize("sharpness", [1.0, 3.0, 0.3])
@@ -46,7 +46,7 @@ def test_the_judge_is_calibrated_when_it_is_said_to_be(sharpness):
         inside = (said >= low) & (said < high)
         if inside.sum() > 50:
             gaps.append(abs(said[inside].mean() - right[inside].mean()))
-    assert (max(gaps) < 0.06) == (sharpness == 1.0)
+    assert (max(gaps) < 0.07) == (sharpness == 1.0)
 
 
 def test_the_judge_is_as_accurate_as_planted_and_easier_topics_are_easier():
@@ -55,8 +55,8 @@ def test_the_judge_is_as_accurate_as_planted_and_easier_topics_are_easier():
     said = np.array(StatementJudge(0.9, spread=0.16).probabilities(texts, kinds)) > 0.5
     assert said.mean() == pytest.approx(0.9, abs=0.02)
     easy, hard = (np.mean(said[[one.topic == topic for one in found]]) for topic in ("music", "the sea"))
-    assert easy == pytest.approx(0.98, abs=0.03)
-    assert hard == pytest.approx(0.82, abs=0.07)
+    assert easy == pytest.approx(0.98, abs=0.04)
+    assert hard == pytest.approx(0.82, abs=0.09)
     blind = np.array(StatementJudge(0.9, blind=True).probabilities(texts, kinds)) > 0.5
     assert blind.mean() == pytest.approx(0.5, abs=0.04)
 

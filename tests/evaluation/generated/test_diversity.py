@@ -30,6 +30,7 @@ def purity(labels, truth):
                     for name in np.unique(labels)])  # fmt: skip
 
 
+@pytest.mark.slow
 @minilm
 def test_the_sentence_embedder_knows_meaning_and_not_only_words():
     vectors, made = embed(

@@ -57,6 +57,7 @@ class Config(StudyConfig):
     penalty: float = Field(1.0, gt=0, description="nats of reward per nat of divergence from the policy before")
     description: str = Field("loves the sea", description="given model: completes “a person who ...”")
     given_candidates: int = Field(24, ge=1, description="given model: statements written of each label")
+    given_temperature: float = Field(1.4, gt=0, description="given model: of its writing; small models need less")
     given_items: int = Field(270, ge=2, description="given model: persona questions asked, half of them of each label")
     given_risk: int = Field(2, ge=1, description="given model: lettered questions of each behaviour and label")
     given_sentences: int = Field(1, ge=1, le=10, description="given model: Winogenerated sentences of each occupation")

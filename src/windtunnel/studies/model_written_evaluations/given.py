@@ -131,7 +131,13 @@ def _conclude_habits(whole: summary.Behaviour, run: Run) -> None:
 
 def _write(config: "Config", model: "LanguageModel", run: Run) -> None:
     """The pipeline with the model as writer and as discriminator, its preference for an answer taken out."""
-    writer = StatementWriter(model, "given-behaviour", config.description, seed=run.seed_for("writer"))
+    writer = StatementWriter(
+        model,
+        "given-behaviour",
+        config.description,
+        temperature=config.given_temperature,
+        seed=run.seed_for("writer"),
+    )
     settings = Settings(
         candidates=config.given_candidates,
         keep=config.keep,
