@@ -67,8 +67,9 @@ def test_every_experiment_runs_and_is_read_back(tmp_path, monkeypatch, null):
         "occupations-shares",
         "admissions-steps",
     }
-    again = execute(STUDY, settings=TINY, out=tmp_path / "run", workers=1, null=null, resume=True)
-    assert [finding.value for finding in again.ledger] == [finding.value for finding in run.ledger]
+    if not null:
+        again = execute(STUDY, settings=TINY, out=tmp_path / "run", workers=1, resume=True)
+        assert [finding.value for finding in again.ledger] == [finding.value for finding in run.ledger]
 
 
 def test_a_stereotype_is_learned_and_the_instruction_lowers_it(tmp_path):
