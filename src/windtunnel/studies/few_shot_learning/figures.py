@@ -125,7 +125,7 @@ def show_leak(scores: Mapping[str, Mapping[str, Estimate | None]], run: Run) -> 
     run.figure("leak", figure, "Questions that leaked and others; bars: 95 %. Dotted: chance.")
 
 
-def show_text(losses: Mapping[str, float], ladder: Sequence[Mapping[str, float]], fit: Any, run: Run) -> None:
+def show_text(losses: Mapping[str, Sequence[float]], ladder: Sequence[Mapping[str, float]], fit: Any, run: Run) -> None:
     """Loss over compute of the ladder, and what filter and weights change."""
     figure, axes = plots.figure(7.0, 3.3, columns=2)
     flops = np.array([row["flops"] for row in ladder])
@@ -134,18 +134,22 @@ def show_text(losses: Mapping[str, float], ladder: Sequence[Mapping[str, float]]
     line = np.geomspace(flops.min(), flops.max(), 50)
     axes[0].plot(line, np.exp(fit.intercept) * line**fit.slope, color=plots.MUTED, linewidth=1.2)
     axes[0].set_xscale("log")
-    axes[0].set(xlabel="training FLOPs", ylabel="loss on held-out prose, nats", title=f"exponent {fit.slope:.3f}")
+    axes[0].set(
+        xlabel="training FLOPs",
+        ylabel="loss on held-out prose, nats",
+        title=f"exponent {fit.slope:.3f}".replace("-", "−"),
+    )
     names = list(losses)
-    axes[1].barh(range(len(names)), list(losses.values()), color=plots.PALETTE[: len(names)], height=0.6)
+    for place, each in enumerate(losses.values()):
+        axes[1].plot(each, [place] * len(each), "o", color=plots.PALETTE[place], markersize=6, alpha=0.8)
+        axes[1].axhline(place, color=plots.MUTED, linewidth=0.4)
     axes[1].set_yticks(range(len(names)), labels=names)
-    axes[1].invert_yaxis()
-    lowest = min(losses.values())
-    axes[1].set(xlabel="loss on held-out prose, nats", xlim=(lowest * 0.9, None))
+    axes[1].set(xlabel="loss on held-out prose, nats", ylim=(len(names) - 0.5, -0.5))
     run.figure(
         "text",
         figure,
         "Left: text models of one recipe. Right: one size on the crawl as it is, the crawl filtered, and mixes of "
-        "prose and crawl.",
+        "prose and crawl; a dot is a seed.",
         {"flops": flops, "ladder": found, "losses": dict(losses)},
     )
 

@@ -111,7 +111,7 @@ def study_text(config: "Config", run: Run) -> None:
     }
     fit = power_of_compute(ladder)
     names = {"crawl": "crawl", "filtered": "crawl, filtered", "by size": "mix by size", "weighted": "mix weighted"}
-    figures.show_text({names[corpus]: float(np.mean(losses)) for corpus, losses in by_corpus.items()}, ladder, fit, run)
+    figures.show_text({names[corpus]: losses for corpus, losses in by_corpus.items()}, ladder, fit, run)
     frequencies = kept["frequencies"]
     if ladder[-1]["loss"] > frequencies - LEARNED:
         note = f"Losses follow any law where nothing but frequencies ({frequencies:.3f} nats) was learned."
