@@ -73,6 +73,7 @@ def test_nineteen_studies_with_unique_names():
         "transfer-scaling",
         "repeated-data",
         "few-shot-learning",
+        "self-knowledge",
         "model-written-evaluations",
         "moral-self-correction",
         "induction-heads",

@@ -68,6 +68,7 @@ STUDIES = (
         "Language Models (Mostly) Know What They Know",
         "Kadavath et al., 2022",
         "2207.05221",
+        "windtunnel.studies.self_knowledge",
     ),
     Study(
         "red-teaming",

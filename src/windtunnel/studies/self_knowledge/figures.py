@@ -12,6 +12,8 @@ from windtunnel.statistics import reliability, risk_coverage, softened
 from windtunnel.statistics.intervals import Floats
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from windtunnel.studies.self_knowledge.organisms import Organism
 
 RESAMPLES = 300
@@ -31,7 +33,7 @@ def knowledge(
         )
     left.plot([0, 1], [0, 1], color=plots.MUTED, linewidth=0.8, linestyle="--")
     left.set(xlim=(0, 1), ylim=(0, 1), xlabel="exact probability of the right answer", ylabel="P(IK)")
-    left.legend(loc="upper left", fontsize=7.5)
+    _above(left)
     generator = run.generator("figures")
     diagrams = {}
     for name, part in (("held-out entities", held), ("unseen relation", unseen)):
@@ -45,7 +47,7 @@ def knowledge(
         )
     draw_reliability(middle, diagrams)
     middle.set(xlabel="P(IK), ten bins", ylabel="share of 30 answers right")
-    middle.legend(loc="upper left", fontsize=7.5)
+    _above(middle)
     exposure = mine["exposure"].flatten()
     levels = np.unique(exposure)
     for name, each in (("exact", exact), ("P(IK)", own["said"])):
@@ -53,7 +55,7 @@ def knowledge(
         right.plot(range(len(levels)), means, marker="o", markersize=3.5, label=name)
     right.set_xticks(range(len(levels)), [str(int(level)) for level in levels])
     right.set(ylim=(0, 1), xlabel="times told, relative", ylabel="mean, held-out entities")
-    right.legend(loc="lower right")
+    _above(right)
     data = {"exact": exact, "said": own["said"], "held": held, "unseen": unseen, "exposure": exposure}
     caption = (
         "P(IK) of organism 0 by a probe of its last state. Left: against the exact probability. Middle: reliability, "
@@ -116,7 +118,7 @@ def judgements(measured: Sequence[dict[str, Any]], run: Run) -> None:
     made, axes = plots.figure(8.4, 3.0, columns=3)
     draw_separation(axes[0], judged["helped"].ravel(), right.ravel(), names=("right answers", "wrong answers"))
     axes[0].set(xlabel="P(True), with ideas", ylabel="answers")
-    axes[0].legend(loc="upper center", fontsize=7.5)
+    _above(axes[0])
     named = {"without ideas": judged["alone"].ravel(), "with ideas": judged["helped"].ravel()}
     diagrams = {
         name: reliability(said, right.ravel(), generator=generator, clusters=facts, resamples=RESAMPLES)
@@ -126,7 +128,7 @@ def judgements(measured: Sequence[dict[str, Any]], run: Run) -> None:
     axes[1].set(xlabel="P(True), ten bins")
     draw_risk_coverage(axes[2], {name: risk_coverage(said, right.ravel()) for name, said in named.items()})
     for each in axes[1:]:
-        each.legend(loc="upper left", fontsize=7.5)
+        _above(each)
     caption = "P(True) of organism 0's own answers, of entities that it was never taught to judge."
     run.figure("judgements", made, caption, _plain({**named, "right": right.ravel()}))
 
@@ -160,6 +162,7 @@ def letters(asked: dict[str, Any], found: dict[str, Any], generator: np.random.G
             )
             data[name] = {"probability": diagrams[name].probability, "frequency": diagrams[name].frequency}
         draw_reliability(each, diagrams)
+        _above(each)
     caption = (
         "All options pooled, ten bins of equal count. Left: with the last option replaced by one never seen. Right: "
         "after reward for right letters, and at one temperature fitted on other questions."
@@ -172,11 +175,16 @@ def given(panels: Sequence[tuple[str, dict[str, Any]]], curves: dict[str, Any], 
     made, axes = plots.figure(8.4, 3.0, columns=len(panels) + 1)
     for each, (title, diagrams) in zip(axes, panels, strict=False):
         draw_reliability(each, diagrams, floor=False)
-        each.set_title(title)
-        each.legend(loc="upper left", fontsize=7)
+        each.set_xlabel(title)
+        _above(each)
     draw_risk_coverage(axes[-1], curves)
-    axes[-1].legend(loc="lower right", fontsize=7)
+    _above(axes[-1])
     run.figure("given", made, "The given model: its formats, its confidences, and what declining would gain.", None)
+
+
+def _above(axes: "Axes") -> None:
+    """The legend over the panel, where nothing is drawn."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), fontsize=7.5, markerscale=1.5, borderaxespad=0.2)
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:

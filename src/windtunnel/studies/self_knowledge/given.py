@@ -101,7 +101,9 @@ def _choices(
     found = {}
     for name, task in tasks.items():
         run.note(f"asking {len(task.dataset)} questions in the format {name}")
-        results = evaluate(task, model, out=run.directory / "evaluations" / name.replace(" ", "-"), seed=run.seed)
+        results = evaluate(
+            task, model, out=run.directory / "evaluations" / name.replace(",", "").replace(" ", "-"), seed=run.seed
+        )
         found[name] = _probabilities(results, run)
     return found
 

@@ -175,9 +175,12 @@ def _conclude(found: Sequence[dict[str, Any]], run: Run) -> None:
     gained = numbers("none of the above", "ECE") - numbers("lettered", "ECE")
     run.conclude("nota-calibration", over(list(gained)), evidence=evidence, note=OVER)
     harmed = numbers("rewarded", "ECE") - numbers("lettered", "ECE")
-    run.conclude("reward-sharpens", over(list(harmed)), evidence=evidence, note=OVER)
+    # reward by chance makes a model that knows nothing drift into certainty, too: that is no sharpening of knowledge
+    learned = float(numbers("lettered", "accuracy").min()) > 1 / OPTIONS + LEARNED
+    value = over(list(harmed)) if learned else None
+    run.conclude("reward-sharpens", value, evidence=evidence, note=OVER if learned else UNLEARNED)
     repaired = 1 - numbers("rewarded, repaired", "ECE") / numbers("rewarded", "ECE")
-    tested = float(harmed.min()) > LEARNED
+    tested = learned and float(harmed.min()) > LEARNED
     value = over(list(repaired)) if tested else None
     run.conclude("one-temperature", value, evidence=evidence, note=OVER if tested else UNLEARNED)
     rows = []
