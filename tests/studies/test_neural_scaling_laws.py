@@ -16,7 +16,7 @@ from windtunnel.studies import find
 from windtunnel.studies.neural_scaling_laws import CLAIMS, EVERY, KNOWN, PRESETS, TRAINED
 from windtunnel.studies.neural_scaling_laws.evidence import Uncertainty
 from windtunnel.studies.neural_scaling_laws.rungs import declare
-from windtunnel.studies.neural_scaling_laws.sizes import position_exponent, rank_with_size
+from windtunnel.studies.neural_scaling_laws.sizes import against_logarithm, position_exponent, rank_with_size
 
 STUDY = find("neural-scaling-laws")
 
@@ -208,6 +208,14 @@ def test_ranks_pass_over_differences_below_the_spread_of_seeds():
     assert rank_with_size(np.array([3.0, 2.999, 2.998, 2.997])) == 0.0
     assert rank_with_size(np.array([3.0, 2.5, 2.499, 2.0])) > -1
     assert position_exponent(5.0 * np.arange(1, 65) ** -0.1) == pytest.approx(0.1)
+
+
+def test_a_power_law_is_told_from_a_logarithm_and_neither_wins_on_flat_losses():
+    sizes, noise = np.geomspace(1e3, 1e6, 6), 1 + 0.002 * np.random.default_rng(0).standard_normal(6)
+    assert against_logarithm(sizes, 30 * sizes**-0.2 * noise) < 0.2
+    assert against_logarithm(sizes, (9 - 0.6 * np.log(sizes)) * noise) > 5
+    for flat in (3 * noise, 3 * noise[::-1], 3 * sizes**0.001 * noise):
+        assert against_logarithm(sizes, flat) == pytest.approx(1, abs=0.02)
 
 
 def test_claims_are_of_two_kinds():

@@ -52,12 +52,14 @@ def explained(parameters: np.ndarray, losses: np.ndarray) -> float:
 
 
 def against_logarithm(parameters: np.ndarray, losses: np.ndarray) -> float:
-    """Squared error of a power law in ln L, as a share of that of a straight line over ln N (figure 23)."""
-    columns: dict[str, Any] = {"x": parameters}
-    power = fit("power-law", delta=np.inf, loss=losses, **columns).predict(x=parameters)
-    line = fit("logarithm", delta=np.inf, y=losses, **columns).predict(x=parameters)
-    squares = [(np.log(losses / predicted) ** 2).sum() for predicted in (power, line)]
-    return float(squares[0] / squares[1])
+    """Squared error of a power law in ln L, as a share of that of a straight line over ln N (figure 23).
+
+    Both are lines, of either slope, so that losses that do not fall with size are described as well by both.
+    """
+    x = np.log(parameters)
+    power = np.log(losses) - np.polyval(np.polyfit(x, np.log(losses), 1), x)
+    line = np.log(losses) - np.log(np.polyval(np.polyfit(x, losses, 1, w=1 / losses), x))
+    return float((power**2).sum() / (line**2).sum())
 
 
 def _loss_of_size(rows: list[Row], uncertainty: Uncertainty, run: Run) -> None:
