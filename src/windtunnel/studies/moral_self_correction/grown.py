@@ -125,7 +125,8 @@ def _occupations(config: "Config", grown: Grown, run: Run) -> None:
         occupations.world_of(member_of(config, run, "occupations", largest, number), True)
         for number in range(config.seeds)
     ]
-    figures.correlation(grown, config.correlation if not run.null else 0.0, run)
+    planted = 0.0 if run.null else config.correlation
+    figures.correlation(grown, planted, run)
     figures.pronouns(grown[largest][0]["pronouns"], worlds[0], run)
     _table_of_entropy(grown[largest], run)
 
@@ -133,7 +134,7 @@ def _occupations(config: "Config", grown: Grown, run: Run) -> None:
         return np.array([one["instruction"][f"correlation {name}"][-1] for one in grown[width]])
 
     plain = final(largest, "Q")
-    _conclude(run, "occupations-plain", plain, "occupations-size", f"{config.correlation:g} is planted.")
+    _conclude(run, "occupations-plain", plain, "occupations-size", f"{planted:g} is planted.")
     _conclude(run, "occupations-instructed", plain - final(largest, "Q+IF"), "occupations-size")
     _conclude(run, "occupations-thinking", plain - final(largest, "Q+IF+CoT"), "occupations-size")
     neutral = [one["instruction"]["neutral Q+IF+CoT"][-1] for one in grown[largest]]
@@ -146,7 +147,8 @@ def _occupations(config: "Config", grown: Grown, run: Run) -> None:
         occupations.scored(one["pronouns"][place], world).slope
         for one, world in zip(grown[largest], worlds, strict=True)
     ]
-    note = "Of the female pronoun's share of all three, of which a tenth is neutral: 0.9 is planted."
+    share = 0.0 if run.null else 1 - worlds[0].neutral["match"]
+    note = f"Of the female pronoun's share of all three: {share:g} is planted."
     _conclude(run, "occupations-calibrated", slopes, "occupations-shares", note)
 
 
