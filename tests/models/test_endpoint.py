@@ -37,12 +37,14 @@ TOP = [{"a": -0.5, "c": -1.0}, {"?": -2.0}]
 
 class Stub:
     def __init__(self):
-        self.choice, self.asked = LEGACY, []
+        self.choice, self.asked, self.usage = LEGACY, [], {}
 
     async def answer(self, request):
         self.asked.append(await request.json())
         return JSONResponse(
-            {"model": "m-2", "choices": [self.choice], "usage": {"total_tokens": 7}} if self.choice else {}
+            {"model": "m-2", "choices": [self.choice], "usage": {"total_tokens": 7, **self.usage}}
+            if self.choice
+            else {}
         )
 
 
@@ -56,7 +58,7 @@ def server():
 
 @pytest.fixture
 def stub(server):
-    server.choice, server.asked = LEGACY, []
+    server.choice, server.asked, server.usage = LEGACY, [], {}
     return server
 
 
@@ -161,6 +163,17 @@ def test_a_prompt_is_scored_where_the_server_echoes_it(stub, remote):
     assert remote.score(["the"], [" c"])[0].is_greedy
     with pytest.raises(UsageError, match="first token of a text"):
         remote.score([""], ["the"])
+
+
+def test_all_parts_of_a_last_character_are_scored(stub, remote):
+    form = {
+        "tokens": ["at", " Bogot", "\ufffd", "", "!"],
+        "token_logprobs": [None, -1.0, -2.0, -4.0, -3.0],
+        "top_logprobs": [None, {" Bogot": -1.0}, {"\ufffd": -2.0}, {"": -4.0}, {"!": -3.0}],
+        "text_offset": [0, 2, 8, 9, 9],
+    }
+    stub.choice, stub.usage = {"text": "at Bogotá!", "logprobs": form}, {"completion_tokens": 1}
+    assert remote.score(["at"], [" Bogotá"])[0].token_logprobs == [-1.0, -2.0, -4.0]
 
 
 @pytest.mark.parametrize("logprobs", [None, CHAT_FORM, {**LEGACY_FORM, "top_logprobs": None}], ids=["0", "1", "2"])

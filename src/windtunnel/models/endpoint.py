@@ -291,20 +291,32 @@ def _answer(reply: Any) -> tuple[str, "list[_Token]", dict[str, Any], Any]:
 
 
 def _echo(reply: Any) -> tuple[str, "list[_Token] | None", Any]:
-    """Text and tokens of a prompt and what follows it, None where the server does not give them."""
+    """Text and tokens of a prompt, and maybe of what follows it; None where the server does not give them.
+
+    Where the server counts the tokens that it added, they are marked: places in the text do not tell them from the
+    rest of a character of which the prompt's last tokens are parts.
+    """
     choice = _choice(reply)
     found = choice.get("logprobs")
     given = isinstance(found, dict) and found.get("text_offset") and found.get("top_logprobs")
-    return str(choice.get("text")), _tokens(choice) if given else None, reply.get("model")
+    if not given:
+        return str(choice.get("text")), None, reply.get("model")
+    tokens = _tokens(choice)
+    usage = reply.get("usage")
+    if isinstance(usage, dict) and isinstance(usage.get("completion_tokens"), int):
+        last = len(tokens) - usage["completion_tokens"]
+        tokens = [row._replace(added=place >= last) for place, row in enumerate(tokens)]
+    return str(choice.get("text")), tokens, reply.get("model")
 
 
 class _Token(NamedTuple):
-    """A token: its text, where that begins, its log-probability and the most probable ones."""
+    """A token: its text, where that begins, its log-probability, the most probable ones, if the server added it."""
 
     token: str
     offset: int
     logprob: float
     top: dict[str, float]
+    added: bool | None = None
 
 
 def _tokens(choice: dict[str, Any]) -> list[_Token]:
@@ -341,7 +353,8 @@ def _alternatives(given: Any) -> dict[str, float]:
 
 def _score(rows: list[_Token], prompt: str, continuation: str, provenance: Provenance) -> ServedScore:
     end = len(prompt) + len(continuation)
-    scored = [row for row in rows if row.offset + len(row.token) > len(prompt) and row.offset < end]
+    told = [row for row in rows if (row.offset < end if row.added is None else not row.added)]
+    scored = [row for row in told if row.offset + len(row.token) > len(prompt)]
     if any(math.isnan(row.logprob) for row in scored):
         raise UsageError("The first token of a text has no log-probability; give a prompt of a token or more.")
     greedy = all(row.logprob >= max(row.top.values(), default=row.logprob) - 1e-9 for row in scored)
