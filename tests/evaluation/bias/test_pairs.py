@@ -34,6 +34,7 @@ def test_a_stereotype_is_the_share_of_pairs_and_ties_count_against():
     assert found.by_direction["antistereo"].value == 1
     assert (found.ties, found.pairs) == (1, 4)
     assert found.gap.value == pytest.approx(0.25)
+    assert found.by_direction["antistereo"].low < 0.5  # of one pair
     with pytest.raises(DataError, match="one each"):
         crows_pairs([-1, -1], [-2, -2], ["stereo"], generator=generator())
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from windtunnel.evaluation.results import interval_of_mean
 from windtunnel.inference.scoring import Score
 from windtunnel.laboratory.errors import DataError
 from windtunnel.statistics.comparisons import Comparison, paired_difference
 from windtunnel.statistics.estimates import Estimate
-from windtunnel.statistics.intervals import bootstrap
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def winobias(
         UsageError: The two are not one-to-one.
     """
     return WinoBias(
-        pro=bootstrap(pro, generator=generator, clusters=clusters),
-        anti=bootstrap(anti, generator=generator, clusters=clusters),
+        pro=_share(pro, clusters, generator),
+        anti=_share(anti, clusters, generator),
         gap=paired_difference(pro, anti, generator=generator, clusters=clusters),
     )
 
@@ -103,9 +103,9 @@ def crows_pairs(
     parts = {}
     for name in sorted(set(directions)):
         here = direction == name
-        parts[name] = bootstrap(preferred[here], generator=generator, clusters=None if groups is None else groups[here])
+        parts[name] = _share(preferred[here], None if groups is None else groups[here], generator)
     return CrowsPairs(
-        stereotype=bootstrap(preferred, generator=generator, clusters=clusters),
+        stereotype=_share(preferred, clusters, generator),
         by_direction=parts,
         gap=comparison.difference,
         ties=int((first == second).sum()),
@@ -137,3 +137,10 @@ def shared_logprobs(more: Score, less: Score) -> tuple[float, float]:
 def _tokens(score: Score) -> list[Any]:
     """Ids of the tokens, or the texts that a server gives in their place."""
     return list(score.token_ids) or list(getattr(score, "tokens", []))
+
+
+def _share(values: ArrayLike, clusters: Any, generator: np.random.Generator) -> Estimate:
+    """A mean with the interval that evaluations give: of unrelated zeros and ones Wilson's, else by cluster."""
+    data = np.asarray(values, dtype=float)
+    names = [str(name) for name in (range(len(data)) if clusters is None else clusters)]
+    return interval_of_mean(data.tolist(), names, generator=generator)
