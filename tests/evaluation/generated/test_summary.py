@@ -161,6 +161,15 @@ def test_letters_are_asked_after_the_parenthesis_in_the_published_words():
     assert {said for _, said in asked} == {"A", "B", " Yes", " No"}
 
 
+def test_yes_and_no_as_lettered_options_are_letters():
+    records = [
+        Record("0", "b", "choice", "Go?\n", ("Yes", "No"), 0, letters=True),
+        Record("1", "b", "choice", "Go?\n", ("Yes", "No", "Maybe"), 2, letters=True),
+    ]
+    found = overall(evaluate(behaviour_task(records), habit("A")))
+    assert found.answered == {"A": 1.0, "B": 0.0, "C": 0.0}
+
+
 def test_mixed_or_empty_sets_are_refused():
     with pytest.raises(UsageError, match="a task of each"):
         behaviour_task([*statements(2), *lettered(2)])

@@ -115,7 +115,7 @@ def _behaviour(name: str, records: Sequence[dict[str, Any]], results: Results) -
         len(good),
         len(records) - len(good),
         _matching(records, values["matching"].tolist(), results, name),
-        _answered(good[0]["sample"], said),
+        _answered(good[0], said),
         sensitivity(
             [float(shares[0]) for shares, _ in said], [place == 0 for _, place in said], orders=len(said) / len(good)
         ),
@@ -181,10 +181,11 @@ def sensitivity(
     return Estimate(value, value - half, value + half, level)
 
 
-def _answered(sample: Mapping[str, Any], said: Sequence[tuple[np.ndarray, int]]) -> dict[str, float]:
+def _answered(record: Mapping[str, Any], said: Sequence[tuple[np.ndarray, int]]) -> dict[str, float]:
     """Share of each answer as it was shown; letters that some questions lack are shares of all questions."""
     most = max(len(shares) for shares, _ in said)
-    names = sample["choices"] if list(sample["choices"]) == ["Yes", "No"] else [*LETTERS[:most]]
+    by_letter = record["output"].get("extra", {}).get("letters")  # options of letters may be Yes and No as well
+    names = [*LETTERS[:most]] if by_letter else record["sample"]["choices"]
     total = np.zeros(most)
     for shares, _ in said:
         total[: len(shares)] += shares
