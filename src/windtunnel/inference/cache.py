@@ -8,6 +8,10 @@ from torch import Tensor
 from windtunnel.inference.arrays import Array
 
 
+MOST_ROOM = 256
+"""Columns that are allocated before they are needed, at most: rows may end early."""
+
+
 class Cache:
     """What every layer remembers of a batch of rows; each row has its own length.
 
@@ -16,6 +20,7 @@ class Cache:
 
     Args:
         rows: Rows in use; more can be put in later, and rows can be dropped.
+        room: Columns for which storage is allocated at first, up to `MOST_ROOM`: growing costs a copy.
 
     Attributes:
         lengths: Tokens of each row in use.
@@ -23,7 +28,8 @@ class Cache:
         states: What a layer carries from token to token besides keys and values, [rows, ...], by layer.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, room: int = 0) -> None:
+        self.room = min(room, MOST_ROOM)
         self.lengths = [0] * rows
         self.keys: dict[int, Tensor] = {}
         self.values: dict[int, Tensor] = {}
@@ -139,7 +145,7 @@ class Cache:
         if held is not None and held.shape[0] >= rows and held.shape[1] >= columns:
             return held
         old_rows, old_columns = (0, 0) if held is None else (held.shape[0], held.shape[1])
-        wanted = max(columns, old_columns + old_columns // 8)
+        wanted = max(columns, self.room, old_columns + old_columns // 2)
         shape = (max(rows, old_rows), new.shape[2], wanted + -wanted % 32, new.shape[3])
         with torch.inference_mode(False):  # storage is written inside and outside of that mode
             # Zeros, since masked columns must hold numbers.

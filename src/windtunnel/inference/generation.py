@@ -119,7 +119,7 @@ def _stream(
 ) -> Iterator[Step]:
     # Long prompts first: prompts admitted together are of like length, and a lack of memory shows at once.
     waiting = deque(sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), prompts[index]), reverse=True))
-    under_way = rows_of(decoder)
+    under_way = rows_of(decoder, max(map(len, prompts), default=0) + sampling.max_new_tokens)
     active: list[_Row] = []
     weights = Packed(decoder.module, min(batch_size, len(prompts)))
     tokens: list[int] = []

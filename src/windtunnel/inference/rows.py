@@ -30,17 +30,17 @@ class Rows(Protocol):
         """Forget a row; the last row takes its place."""
 
 
-def rows_of(decoder: Decoder) -> Rows:
-    """Rows with a cache where the decoder takes one."""
-    return CachedRows(decoder) if decoder.caches else WholeRows(decoder)
+def rows_of(decoder: Decoder, longest: int) -> Rows:
+    """Rows with a cache where the decoder takes one; `longest`: tokens of the longest row to come, at most."""
+    return CachedRows(decoder, longest) if decoder.caches else WholeRows(decoder)
 
 
 class CachedRows:
     """Rows whose tokens pass through the model once; so does a prompt that several new rows share."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: Decoder, longest: int) -> None:
         self.decoder = decoder
-        self.cache = Cache(0)
+        self.cache = Cache(0, room=longest)
 
     def admit(self, prompts: Sequence[Prompt]) -> Tensor:
         """Append a row for each prompt, and return the logits after it."""
