@@ -169,6 +169,9 @@ def _conclude_heads(found: Sequence[dict[str, Any]], run: Run) -> None:
     own = [each["auroc"] - other for each in found for other in each["crossed"].values()]
     lowest = "The value is the lowest row of all pairs of organisms, the interval the range of the rows."
     for name, numbers in (("own-knowledge", gaps), ("own-head", own)):
+        if not learned:  # a bar of 0 is a sign, which a few rows of noise may share
+            run.conclude(name, evidence="own-knowledge", note=UNLEARNED)
+            continue
         ends = (float(np.min(numbers)), float(np.max(numbers)))
         run.conclude(name, ends[0], interval=ends, evidence="own-knowledge", note=lowest)
     entropy = [each["baselines"]["minus entropy"] for each in found]
@@ -280,7 +283,9 @@ def _conclude_judgements(
         "p-true", over(gains), evidence="judgements", note=f"{OVER} With brainstormed answers, as the paper's."
     )
     differences = [each["helped"]["brier"] - each["alone"]["brier"] for each in judged]
-    run.conclude("brainstorm", over(differences), evidence="judgements", note=OVER)
+    learned = min(each["base"] for each in judged) > 1 / config.answers + LEARNED
+    value = over(differences) if learned else None
+    run.conclude("brainstorm", value, evidence="judgements", note=OVER if learned else UNLEARNED)
     run.conclude("true-false", over([each["true-false"] for each in judged]), evidence="judgements", note=OVER)
     rows = []
     for number, (found, mine) in enumerate(zip(judged, measured, strict=True)):
