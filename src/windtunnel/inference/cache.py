@@ -7,7 +7,6 @@ from torch import Tensor
 
 from windtunnel.inference.arrays import Array
 
-
 MOST_ROOM = 256
 """Columns that are allocated before they are needed, at most: rows may end early."""
 
