@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from windtunnel.data.tokenizers import ByteTokenizer
 from windtunnel.evaluation import engine
 from windtunnel.evaluation.engine import CHUNK, evaluate, seed_for
 from windtunnel.evaluation.mock import MockModel
@@ -390,3 +391,19 @@ def test_a_digest_tells_tasks_apart():
 )
 def test_records_come_back_from_json(record):
     assert type(record).from_dict(json.loads(json.dumps(record.as_dict(), allow_nan=False))) == record
+
+
+class Both(Ask):
+    """Samples, and scores what was sampled."""
+
+    def __call__(self, samples, models, seeds):
+        outputs = super().__call__(samples, models, seeds)
+        models["subject"].score([output.prompt for output in outputs], [" yes"] * len(outputs))
+        return outputs
+
+
+def test_an_evaluation_that_samples_and_scores_says_by_how_much_they_differ():
+    config = TransformerConfig(vocabulary=259, context=256, layers=1, width=16, heads=2)
+    model = from_module(Transformer(config, torch.Generator().manual_seed(0)), ByteTokenizer())
+    assert "sampling_gap" not in evaluate(small_task(3), model).header
+    assert 0 <= evaluate(small_task(3, Both()), model).header["sampling_gap"] < 1e-4

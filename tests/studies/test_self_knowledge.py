@@ -27,7 +27,7 @@ TINY = {
 }
 """Every part runs, little is learned."""
 
-LEARNED = {**TINY, "entities": 60, "steps": 350, "lettered_steps": 150, "reward_steps": 60, "width": 48}
+LEARNED = {**TINY, "entities": 60, "steps": 250, "lettered_steps": 100, "reward_steps": 60}
 """Enough for facts that are told often to be known, and for the null to be tempted."""
 
 

@@ -6,6 +6,7 @@ again. A sample that cannot be asked or judged is recorded with its error and st
 resuming, since the server may answer by then.
 """
 
+import contextlib
 import hashlib
 import math
 import threading
@@ -34,6 +35,9 @@ CHUNK = 64
 
 CHUNK_PER_CONNECTION = 16
 """Samples asked at once of a server, times its connections: few enough waits for the slowest answer of a chunk."""
+
+GAP_PROMPTS = 4
+"""Prompts after which sampling and scoring are held against each other."""
 
 PATIENCE = 3
 """Samples in a row that a server fails, each asked alone and with all its tries, before an evaluation stops."""
@@ -203,6 +207,20 @@ def work(
     for item in plan:
         prompts.update(f"{log.records[item.key]['output'].get('prompt', '')}\0".encode("utf-8", "backslashreplace"))
     log.note(prompts_sha256=prompts.hexdigest(), finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+    gap = _sampling_gap(models, [log.records[item.key]["output"] for item in plan[:GAP_PROMPTS]])
+    if gap is not None:
+        log.note(sampling_gap=gap)
+
+
+def _sampling_gap(models: Models, outputs: Sequence[Mapping[str, Any]]) -> float | None:
+    """By how many nats sampling and scoring of the subject differ, if it was asked for both and is loaded here."""
+    subject = models.get("subject")
+    prompts = [output["prompt"] for output in outputs if output.get("prompt")]
+    if subject is None or not prompts or not {"generate", "score"} <= getattr(subject, "used", set()):
+        return None
+    with contextlib.suppress(WindtunnelError):  # a prompt that leaves no room for more tokens
+        return subject.sampling_gap(prompts)
+    return None
 
 
 def results_of(log: Log, plan: Sequence[Item]) -> Results:
