@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from windtunnel.studies.self_knowledge import Config
 
 
+FEWEST = 5
+"""Right answers, and wrong ones, that a ranking needs: of fewer its interval says nothing, and it is not tested."""
+
+
 def ask_given(config: "Config", run: Run) -> None:
     """Ask, measure, draw and conclude."""
     assert run.model is not None
@@ -184,8 +188,11 @@ def _conclude(
     if probed is not None:
         scores[f"P(IK), {site}"] = ranks[f"P(IK), {site}"] = (probed, first[half:])
 
+    def area(confidence: Floats, correct: Floats) -> Estimate | None:
+        return auroc(confidence, correct, **options) if min(correct.sum(), (1 - correct).sum()) >= FEWEST else None
+
     def ranked(name: str) -> Estimate | None:
-        return auroc(*ranks[name], **options) if name in ranks else None
+        return area(*ranks[name]) if name in ranks else None
 
     undefined = f"Of {len(first)} first answers {int(first.sum())} are right."
     unknown = "The model gives no log-probabilities of what it samples."
@@ -205,9 +212,9 @@ def _conclude(
     note = (
         "Needs a model whose inside can be read." if probed is None else f"Trained on half of the questions, at {site}."
     )
-    known = share[half:] > 0.5
-    value = None if probed is None else auroc(probed, known, **options)
-    run.conclude("given-p-ik", value, evidence="given", note=note)
+    known = (share[half:] > 0.5).astype(float)
+    note += f" Of {len(known)} questions {int(known.sum())} are known."
+    run.conclude("given-p-ik", None if probed is None else area(probed, known), evidence="given", note=note)
     top = {name: _top(each) for name, each in choices.items()}
     run.conclude("given-letters", _error_difference(top["texts"], top["letters"], config, generator), evidence="given")
     lost = paired_difference(
