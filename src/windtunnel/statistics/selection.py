@@ -132,7 +132,7 @@ def area_under_risk(
             return value
         errors = np.rint(bad.sum(axis=1)).astype(np.intp)
         good = total - errors
-        return np.maximum(value - (errors - good * (top[total] - top[good])) / total, 0.0)
+        return np.asarray(np.maximum(value - (errors - good * (top[total] - top[good])) / total, 0.0))
 
     value = float(area(np.ones((1, len(given))))[0])
     found, units = replicates(

@@ -194,7 +194,8 @@ def _conclude(
     def ranked(name: str) -> Estimate | None:
         return area(*ranks[name]) if name in ranks else None
 
-    undefined = f"Of {len(first)} first answers {int(first.sum())} are right."
+    needed = f" A ranking needs {FEWEST} right and {FEWEST} wrong ones: for more, --set given_questions=200."
+    undefined = f"Of {len(first)} first answers {int(first.sum())} are right.{needed}"
     unknown = "The model gives no log-probabilities of what it samples."
     run.conclude(
         "given-entropy", ranked("minus entropy"), evidence="given", note=undefined if "entropy" in found else unknown
@@ -203,7 +204,7 @@ def _conclude(
         "given-loss",
         ranked("minus loss of the greedy answer"),
         evidence="given",
-        note=f"Of {len(greedy_right)} greedy answers {int(greedy_right.sum())} are right.",
+        note=f"Of {len(greedy_right)} greedy answers {int(greedy_right.sum())} are right.{needed}",
     )
     best = "P(True), worked examples, ideas"
     mass = found["mass"][best]
@@ -213,7 +214,7 @@ def _conclude(
         "Needs a model whose inside can be read." if probed is None else f"Trained on half of the questions, at {site}."
     )
     known = (share[half:] > 0.5).astype(float)
-    note += f" Of {len(known)} questions {int(known.sum())} are known."
+    note += f" Of {len(known)} questions {int(known.sum())} are known.{needed}"
     run.conclude("given-p-ik", None if probed is None else area(probed, known), evidence="given", note=note)
     top = {name: _top(each) for name, each in choices.items()}
     run.conclude("given-letters", _error_difference(top["texts"], top["letters"], config, generator), evidence="given")
