@@ -84,7 +84,7 @@ def test_the_quick_null_replicates_no_effect(tmp_path):
 @pytest.mark.smollm
 @pytest.mark.timeout(1800)
 def test_smollm_is_asked_in_every_way_and_knows_nothing_of_shuffled_labels(tmp_path):
-    few = {"given_questions": 24, "given_samples": 5, "given_judging_shots": 4, "resamples": 100}
+    few = {"given_questions": 40, "given_samples": 5, "given_judging_shots": 4, "resamples": 100}
     run = execute(STUDY, settings=few, model="smollm2-135m", out=tmp_path / "run")
     found = verdicts(run)
     assert {"given-letters", "given-nota"} <= {name for name, verdict in found.items() if verdict != "not tested"}

@@ -44,7 +44,7 @@ class Config(StudyConfig):
     lettered_steps: int = Field(600, ge=1, description="steps of learning it")
     reward_steps: int = Field(150, ge=1, description="steps of reward for right letters")
     lettered_questions: int = Field(4_000, ge=100, description="questions measured; temperatures are fitted on half")
-    given_questions: int = Field(40, ge=20, description="arithmetic questions asked of a given model")
+    given_questions: int = Field(40, ge=40, description="arithmetic questions asked of a given model")
     given_samples: int = Field(5, ge=5, description="answers sampled to each")
     given_shots: int = Field(4, ge=0, description="examples before each")
     given_judging_shots: int = Field(8, ge=1, le=20, description="examples of few-shot P(True); the paper has 20")
