@@ -194,5 +194,5 @@ def show_given(rows: Sequence[Mapping[str, Any]], shots: Sequence[int], name: st
         axes.errorbar(centre, places, xerr=error, fmt="o", markersize=4, color=colour, label=f"{count} examples")
     axes.set_yticks(range(len(tasks)), labels=tasks[::-1])
     axes.set(xlabel="accuracy", xlim=(-0.02, 1.02))
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=len(shots))
     run.figure("given", figure, f"{name} on tasks of the paper and others like them; bars: 95 %.")

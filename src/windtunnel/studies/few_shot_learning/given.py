@@ -48,7 +48,7 @@ def ask_given(config: "Config", run: Run) -> None:
                 missing.append({"task": name, "why": str(error)})
                 break
     if missing:
-        run.table("missing", missing, "Tasks that could not be asked.")
+        run.table("missing", missing, "Tasks that could not be asked, or not with examples.")
     rows = [_row(name, shots, results) for (name, shots), results in asked.items()]
     run.table("given", rows, "Accuracy by task and number of examples; failed samples count as wrong.")
     name = model.name.rstrip("/").rsplit("/", 1)[-1]
@@ -63,7 +63,8 @@ def ask(name: str, shots: int, config: "Config", model: LanguageModel, run: Run)
     Raises:
         UsageError: Its data are not there, or it cannot be asked so.
     """
-    task = made(name, shots, config, run) if name in MADE else find_task(name, shots=shots, seed=config.seed)
+    options = {"shots": shots, "seed": config.seed} if shots else {}  # some tasks take no examples
+    task = made(name, shots, config, run) if name in MADE else find_task(name, **options)
     out = run.directory / "evaluations" / name.replace("/", "-") / f"{shots}-shot"
     run.note(f"{name}, {shots} examples")
     return evaluate(task, model, out=out, limit=config.given_limit, seed=config.seed)

@@ -117,7 +117,7 @@ def check_generators(run: Run) -> None:
     run.conclude(
         "arithmetic-generator", right / total, note=f"Ten tasks of {QUESTIONS} questions, solved by other code."
     )
-    words = [word for word in invent_words(2 * WORDS, run.generator("words")) if 5 <= len(word) <= 15][:WORDS]
+    words = [word for word in invent_words(2 * WORDS, run.generator("words")) if 6 <= len(word) <= 15][:WORDS]
     solver = Unscrambler(words)
     rows, unique = [], []
     for task in LENGTHS:
