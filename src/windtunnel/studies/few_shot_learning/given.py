@@ -63,7 +63,7 @@ def ask(name: str, shots: int, config: "Config", model: LanguageModel, run: Run)
     Raises:
         UsageError: Its data are not there, or it cannot be asked so.
     """
-    options = {"shots": shots, "seed": config.seed} if shots else {}  # some tasks take no examples
+    options: dict[str, Any] = {"shots": shots, "seed": config.seed} if shots else {}  # some tasks take no examples
     task = made(name, shots, config, run) if name in MADE else find_task(name, **options)
     out = run.directory / "evaluations" / name.replace("/", "-") / f"{shots}-shot"
     run.note(f"{name}, {shots} examples")
