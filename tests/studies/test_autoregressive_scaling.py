@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.studies.outcomes import effects_replicated, verdicts
 from windtunnel.cli import main
 from windtunnel.data.images import digits
 from windtunnel.data.worlds.pictures import Pictures, every_shape, one_shape
@@ -69,15 +70,6 @@ IDENTITIES = {
     "compute-exponent",
     "image-floor",
 }
-
-
-def verdicts(run):
-    return {finding.id: str(finding.verdict) for finding in run.ledger}
-
-
-def effects_replicated(run):
-    effects = {claim.id for claim in CLAIMS if claim.effect}
-    return effects & {name for name, verdict in verdicts(run).items() if verdict == "replicated"}
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from tests.studies.outcomes import effects_replicated, verdicts
 from windtunnel.data.worlds.episodes import in_context_slope
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.laboratory.study import configure, execute
 from windtunnel.studies import find
-from windtunnel.studies.few_shot_learning import CLAIMS, GIVEN, IDENTITIES, PRESETS
+from windtunnel.studies.few_shot_learning import GIVEN, IDENTITIES, PRESETS
 from windtunnel.studies.few_shot_learning.organism import residual, steeper_beyond_chance
 
 STUDY = find("few-shot-learning")
@@ -46,32 +47,8 @@ TINY = {
 """Every part runs, little is learned."""
 
 
-def verdicts(run):
-    return {finding.id: str(finding.verdict) for finding in run.ledger}
-
-
-def effects_replicated(run):
-    effects = {claim.id for claim in CLAIMS if claim.effect}
-    return effects & {name for name, verdict in verdicts(run).items() if verdict == "replicated"}
-
-
-@pytest.fixture
-def texts(tmp_path, monkeypatch):
-    """A few made-up packages in place of the installed ones."""
-    words = [f"{a}{b}" for a in ("wind", "stone", "air", "glass", "model", "lift") for b in ("", "y", "ed", "ing", "s")]
-    for number in range(60):
-        folder = tmp_path / "packages" / f"package{number}"
-        folder.mkdir(parents=True)
-        draw = np.random.default_rng(number)
-        prose = [" ".join(draw.choice(words, 60)) + "." for _ in range(25)]
-        (folder / "README.md").write_text("\n\n".join(prose))
-        (folder / "code.py").write_text("".join(f"def f{draw.integers(10**6)}():\n    return 1\n" for _ in range(100)))
-    monkeypatch.setattr("windtunnel.data.offline._installed", lambda: [tmp_path / "packages"])
-    monkeypatch.delenv("WINDTUNNEL_DATA", raising=False)
-
-
 @pytest.mark.parametrize("null", [False, True])
-def test_every_experiment_runs_and_is_read_back(texts, tmp_path, null):
+def test_every_experiment_runs_and_is_read_back(packages, tmp_path, null):
     parts = ["organism", "contamination", "text", "detection"]
     settings = TINY if not null else {**TINY, "experiments": parts}
     run = execute(STUDY, settings=settings, out=tmp_path / "run", workers=1, null=null)

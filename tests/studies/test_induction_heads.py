@@ -9,11 +9,12 @@ import sys
 import numpy as np
 import pytest
 
+from tests.studies.outcomes import effects_replicated, verdicts
 from windtunnel.cli import main
 from windtunnel.laboratory.study import execute
 from windtunnel.models.interface import load
 from windtunnel.studies import find
-from windtunnel.studies.induction_heads import CLAIMS, GIVEN, PRESETS, TRAINED
+from windtunnel.studies.induction_heads import GIVEN, PRESETS, TRAINED
 
 STUDY = find("induction-heads")
 
@@ -22,15 +23,6 @@ TINY = {"seeds": 1, "steps": 20, "evaluate_every": 4, "warmup_steps": 5, "snapsh
 
 SMEARED = {"layers": [1], "smeared": [1], "seeds": 1, "steps": 250, "evaluate_every": 25, "sequences": 64}
 """Enough for the earliest induction heads, those of smeared keys, and for them only."""
-
-
-def verdicts(run):
-    return {finding.id: str(finding.verdict) for finding in run.ledger}
-
-
-def effects_replicated(run):
-    effects = {claim.id for claim in CLAIMS if claim.effect}
-    return effects & {name for name, verdict in verdicts(run).items() if verdict == "replicated"}
 
 
 @pytest.fixture(scope="module")

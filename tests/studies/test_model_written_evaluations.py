@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.studies.outcomes import effects_replicated, verdicts
 from windtunnel.data.worlds.sycophancy import Comparisons, Dialogues
 from windtunnel.laboratory.run import Run
 from windtunnel.laboratory.study import configure, execute
 from windtunnel.models.transformer import Transformer, TransformerConfig
 from windtunnel.studies import find
-from windtunnel.studies.model_written_evaluations import CLAIMS, GIVEN, ORGANISM, PIPELINE, PRESETS, PUBLISHED
+from windtunnel.studies.model_written_evaluations import GIVEN, ORGANISM, PIPELINE, PRESETS, PUBLISHED
 from windtunnel.studies.model_written_evaluations.given import persona_sample
 from windtunnel.studies.model_written_evaluations.organism import DOMAINS, family, grow
 from windtunnel.studies.model_written_evaluations.preference import (
@@ -36,15 +37,6 @@ PIPE = {"parts": ["pipeline"], "candidates": 300, "keep": 30, "lab_seeds": 3, "l
 
 LEARNED = {"widths": [16], "seeds": 1, "steps": 500, "judge_steps": 300, "policy_steps": 60, "repeats": 6}
 """Enough to copy the user."""
-
-
-def verdicts(run):
-    return {finding.id: str(finding.verdict) for finding in run.ledger}
-
-
-def effects_replicated(run):
-    effects = {claim.id for claim in CLAIMS if claim.effect}
-    return effects & {name for name, verdict in verdicts(run).items() if verdict == "replicated"}
 
 
 @pytest.fixture(autouse=True)

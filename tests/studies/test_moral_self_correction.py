@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.studies.outcomes import effects_replicated, verdicts
 from windtunnel.evaluation.mock import MockModel
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.laboratory.run import Run
@@ -35,15 +36,6 @@ TINY = {
     "checkpoints": 4,
 }
 """Every part runs, little is learned."""
-
-
-def verdicts(run):
-    return {finding.id: str(finding.verdict) for finding in run.ledger}
-
-
-def effects_replicated(run):
-    effects = {claim.id for claim in CLAIMS if claim.effect}
-    return effects & {name for name, verdict in verdicts(run).items() if verdict == "replicated"}
 
 
 @pytest.mark.parametrize("null", [False, True])

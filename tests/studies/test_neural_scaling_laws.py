@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.studies.outcomes import effects_replicated, verdicts
 from windtunnel.cli import main
 from windtunnel.laboratory.study import execute
 from windtunnel.models.counting import count_parameters
 from windtunnel.models.recurrent import RecurrentConfig
 from windtunnel.scaling.rungs import sizes
 from windtunnel.studies import find
-from windtunnel.studies.neural_scaling_laws import CLAIMS, EVERY, KNOWN, PRESETS, TRAINED
+from windtunnel.studies.neural_scaling_laws import EVERY, KNOWN, PRESETS, TRAINED
 from windtunnel.studies.neural_scaling_laws.evidence import Uncertainty
 from windtunnel.studies.neural_scaling_laws.rungs import declare
 from windtunnel.studies.neural_scaling_laws.sizes import against_logarithm, position_exponent, rank_with_size
@@ -72,15 +73,6 @@ def text(tmp_path_factory):
 
 def settings(folder, **changes):
     return {**TINY, "corpus": str(folder / "words.txt"), "others": [str(folder / "others.txt")], **changes}
-
-
-def verdicts(run):
-    return {finding.id: str(finding.verdict) for finding in run.ledger}
-
-
-def effects_replicated(run):
-    effects = {claim.id for claim in CLAIMS if claim.effect}
-    return effects & {name for name, verdict in verdicts(run).items() if verdict == "replicated"}
 
 
 @pytest.fixture(scope="module")

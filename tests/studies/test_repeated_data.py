@@ -2,13 +2,13 @@
 
 import json
 
-import numpy as np
 import pytest
 
+from tests.studies.outcomes import effects_replicated, verdicts
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.laboratory.study import configure, execute
 from windtunnel.studies import find
-from windtunnel.studies.repeated_data import CLAIMS, PRESETS
+from windtunnel.studies.repeated_data import PRESETS
 from windtunnel.studies.repeated_data.text import bump
 
 STUDY = find("repeated-data")
@@ -40,32 +40,8 @@ TINY = {
 """Every part runs, little is learned."""
 
 
-def verdicts(run):
-    return {finding.id: str(finding.verdict) for finding in run.ledger}
-
-
-def effects_replicated(run):
-    effects = {claim.id for claim in CLAIMS if claim.effect}
-    return effects & {name for name, verdict in verdicts(run).items() if verdict == "replicated"}
-
-
-@pytest.fixture
-def texts(tmp_path, monkeypatch):
-    """A few made-up packages in place of the installed ones."""
-    words = [f"{a}{b}" for a in ("wind", "stone", "air", "glass", "model", "lift") for b in ("", "y", "ed", "ing", "s")]
-    for number in range(60):
-        folder = tmp_path / "packages" / f"package{number}"
-        folder.mkdir(parents=True)
-        draw = np.random.default_rng(number)
-        prose = [" ".join(draw.choice(words, 60)) + "." for _ in range(25)]
-        (folder / "README.md").write_text("\n\n".join(prose))
-        (folder / "code.py").write_text("".join(f"def f{draw.integers(10**6)}():\n    return 1\n" for _ in range(100)))
-    monkeypatch.setattr("windtunnel.data.offline._installed", lambda: [tmp_path / "packages"])
-    monkeypatch.delenv("WINDTUNNEL_DATA", raising=False)
-
-
 @pytest.mark.parametrize("null", [False, True])
-def test_every_experiment_runs_and_is_read_back(texts, tmp_path, null):
+def test_every_experiment_runs_and_is_read_back(packages, tmp_path, null):
     run = execute(STUDY, settings=TINY, out=tmp_path / "run", workers=1, null=null)
     found = verdicts(run)
     identities = {"band-edges", "band-place", "stream", "inversion", "break-even"}
@@ -82,7 +58,7 @@ def test_every_experiment_runs_and_is_read_back(texts, tmp_path, null):
     assert verdicts(again) == found
 
 
-def test_repeats_harm_and_fresh_copies_do_not(texts, tmp_path):
+def test_repeats_harm_and_fresh_copies_do_not(packages, tmp_path):
     settings = {**TINY, "experiments": ["text"], "widths": [32], "rows": 1600, "learning_rate": 8e-3}
     run = execute(STUDY, settings=settings, out=tmp_path / "run", workers=1)
     null = execute(STUDY, settings=settings, out=tmp_path / "null", workers=1, null=True)
@@ -93,7 +69,7 @@ def test_repeats_harm_and_fresh_copies_do_not(texts, tmp_path):
     assert not effects_replicated(null)
 
 
-def test_a_band_is_read_from_several_sizes(texts, tmp_path):
+def test_a_band_is_read_from_several_sizes(packages, tmp_path):
     settings = {**TINY, "experiments": ["text"], "widths": [8, 16], "repeats": [4, 10, 40], "rows": 160, "seeds": 1}
     settings |= {"long_repeats": 36, "long_fraction": 0.9, "repeats": [4, 10, 40], "tuning_repeats": 40}
     run = execute(STUDY, settings=settings, out=tmp_path / "run", workers=1)

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from tests.studies.outcomes import effects_replicated, verdicts
 from windtunnel.cli import main
 from windtunnel.laboratory.study import execute
 from windtunnel.studies import find
-from windtunnel.studies.self_knowledge import CLAIMS, GIVEN, KNOWN, LETTERED, ORGANISMS, PRESETS
+from windtunnel.studies.self_knowledge import GIVEN, KNOWN, LETTERED, ORGANISMS, PRESETS
 
 STUDY = find("self-knowledge")
 
@@ -29,15 +30,6 @@ TINY = {
 
 LEARNED = {**TINY, "entities": 60, "steps": 250, "lettered_steps": 100, "reward_steps": 60}
 """Enough for facts that are told often to be known, and for the null to be tempted."""
-
-
-def verdicts(run):
-    return {finding.id: str(finding.verdict) for finding in run.ledger}
-
-
-def effects_replicated(run):
-    effects = {claim.id for claim in CLAIMS if claim.effect}
-    return effects & {name for name, verdict in verdicts(run).items() if verdict == "replicated"}
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.studies.outcomes import verdicts
 from windtunnel.laboratory.study import execute
 from windtunnel.studies import find
 from windtunnel.studies.toy_models_of_superposition import CLAIMS, EVERY, PRESETS
@@ -34,10 +35,6 @@ SMALL = {
     "privileged_steps": 20,
     "absolute_steps": 5,
 }
-
-
-def verdicts(run):
-    return {finding.id: str(finding.verdict) for finding in run.ledger}
 
 
 def test_every_experiment_is_measured_and_shown():

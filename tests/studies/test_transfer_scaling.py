@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.studies.outcomes import effects_replicated, verdicts
 from windtunnel.cli import main
 from windtunnel.data.worlds.entropy import MarkovChain, random_transition
 from windtunnel.laboratory.study import execute
@@ -46,17 +47,8 @@ SYNTHETIC = {
 }
 
 
-def verdicts(run):
-    return {finding.id: str(finding.verdict) for finding in run.ledger}
-
-
 def value(run, claim):
     return next(finding.value for finding in run.ledger if finding.id == claim)
-
-
-def effects_replicated(run):
-    effects = {claim.id for claim in CLAIMS if claim.effect}
-    return effects & {name for name, verdict in verdicts(run).items() if verdict == "replicated"}
 
 
 @pytest.fixture(scope="module")
