@@ -58,7 +58,7 @@ def test_clusters_widen_the_interval():
     alone, together = results_of(values).metric(), results_of(values, clusters).metric()
     assert alone.value == together.value == 0.5
     assert together.high - together.low > 1.5 * (alone.high - alone.low)
-    assert results_of(values, ["one"] * 20).metric().interval == (-np.inf, np.inf)
+    assert results_of(values, ["one"] * 20).metric().interval == (0.0, 1.0)
 
 
 def test_few_clusters_have_the_clustered_standard_error():
@@ -87,6 +87,13 @@ def test_clustered_intervals_hold_the_truth_as_often_as_they_say(clusters):
         found = interval_of_mean(values, names, generator=generator)
         held += found.low <= 0.5 <= found.high
     assert 0.88 <= held / rounds <= 1.0
+
+
+def test_a_share_of_few_clusters_stays_between_none_and_all():
+    found = interval_of_mean([1.0, 1.0, 0.0], ["a", "a", "b"], generator=np.random.default_rng(0))
+    assert (found.low, found.high) == (0.0, 1.0)
+    nats = interval_of_mean([1.0, 1.0, 0.5], ["a", "a", "b"], generator=np.random.default_rng(0))
+    assert nats.high > 1
 
 
 def test_epochs_are_averaged_before_the_interval():

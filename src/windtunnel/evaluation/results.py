@@ -278,8 +278,8 @@ def interval_of_mean(
 
     Zeros and ones of unrelated samples have Wilson's interval. Otherwise it is the clustered bootstrap; of fewer than
     six clusters, Student's t over them, from the clustered standard error (Miller, 2024, arXiv:2411.00640, section
-    2.2) with as many degrees of freedom as clusters, less one. Where all clustered samples are 0, or all 1, resampling
-    shows no doubt: then it is Wilson's, of as many trials as there are clusters.
+    2.2) with as many degrees of freedom as clusters, less one, of zeros and ones cut at these. Where all clustered
+    samples are 0, or all 1, resampling shows no doubt: then it is Wilson's, of as many trials as there are clusters.
 
     Raises:
         DataError: There are no values.
@@ -297,7 +297,10 @@ def interval_of_mean(
             data, generator=generator, clusters=None if units == len(data) else clusters, level=level
         )
     gaps = np.bincount(intervals.numbered(clusters, len(data)), weights=data - data.mean())
-    return intervals.mean(data.mean() + units / len(data) * gaps, level=level)
+    found = intervals.mean(data.mean() + units / len(data) * gaps, level=level)
+    if set(data) <= {0.0, 1.0}:  # Student's t knows of no ends
+        return Estimate(found.value, max(found.low, 0.0), min(found.high, 1.0), level)
+    return found
 
 
 def _is_share(values: Any) -> bool:
