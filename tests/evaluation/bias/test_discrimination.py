@@ -78,3 +78,15 @@ def test_what_cannot_be_told_apart_is_refused():
         discrimination(probabilities, columns, np.zeros(len(question)), baselines=BASE)
     with pytest.raises(DataError, match="0 to 1"):
         discrimination(probabilities * 2, columns, question, baselines=BASE)
+
+
+def test_intervals_hold_an_effect_that_differs_between_questions_as_often_as_they_say():
+    rng, held, rounds = np.random.default_rng(0), 0, 300
+    for _ in range(rounds):
+        race, question = np.tile(["white", "Black"], 30), np.repeat(np.arange(30), 2)
+        own = 0.5 + 0.4 * rng.normal(size=30)[question]
+        odds = rng.normal(size=30)[question] + (race == "Black") * own + 0.3 * rng.normal(size=60)
+        found = discrimination(1 / (1 + np.exp(-odds)), {"race": race}, question, baselines={"race": "white"})
+        effect = found.effects["race=Black"]
+        held += effect.low <= 0.5 <= effect.high
+    assert 0.91 <= held / rounds <= 0.98

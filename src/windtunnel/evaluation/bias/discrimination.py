@@ -98,8 +98,9 @@ def discrimination(
     residuals = outcome - design @ effects
     scores = np.zeros((count, len(names)))
     np.add.at(scores, member, design * residuals[:, None])
-    rows, parameters = len(given), len(names) + count
-    correction = count / (count - 1) * (rows - 1) / max(rows - parameters, 1)  # CR1
+    # CR1, in which intercepts of the clusters themselves do not count (Cameron and Miller, 2015, section III.B).
+    rows = len(given)
+    correction = count / (count - 1) * (rows - 1) / max(rows - len(names), 1)
     deviations = np.sqrt(np.diag(inverse @ (scores.T @ scores) @ inverse) * correction)
     reach = float(t.ppf(0.5 + level / 2, count - 1))
     return Discrimination(
