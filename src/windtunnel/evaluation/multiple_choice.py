@@ -21,6 +21,14 @@ MOST_FOR_ALL = 5
 """Options of which all orders (120) can still be asked."""
 
 
+def orders_of(count: int, orders: Orders) -> list[list[int]]:
+    """Orders in which so many options are shown: the option in each place."""
+    first = list(range(count))
+    if orders == "all":
+        return [list(order) for order in itertools.permutations(first)]
+    return [first[start:] + first[:start] for start in range(count)] if orders == "cyclic" else [first]
+
+
 @dataclass(frozen=True)
 class MultipleChoice:
     """Scores every option of a question; see `multiple_choice`."""
@@ -85,12 +93,9 @@ class MultipleChoice:
         count = len(sample.choices)
         if not count:
             raise DataError(f"Sample {sample.id!r} has no choices, so it is no multiple-choice question.")
-        if self.orders == "all":
-            if count > MOST_FOR_ALL:
-                raise UsageError(f"Sample {sample.id!r} has {count} choices, too many for all orders; use cyclic.")
-            return [list(order) for order in itertools.permutations(range(count))]
-        first = list(range(count))
-        return [first[start:] + first[:start] for start in range(count)] if self.orders == "cyclic" else [first]
+        if self.orders == "all" and count > MOST_FOR_ALL:
+            raise UsageError(f"Sample {sample.id!r} has {count} choices, too many for all orders; use cyclic.")
+        return orders_of(count, self.orders)
 
     def _continuations(self, sample: Sample, order: Sequence[int]) -> list[str]:
         shown = [LETTERS[place] for place in range(len(order))] if self.prompting.letters else sample.choices

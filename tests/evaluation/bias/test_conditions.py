@@ -19,9 +19,10 @@ from windtunnel.evaluation.bias.benchmarks import (
     winogender_task,
     yes_probabilities,
 )
-from windtunnel.evaluation.bias.conditions import Conditioned, orders_of
+from windtunnel.evaluation.bias.conditions import Conditioned
 from windtunnel.evaluation.bias.prompts import BBQ, CONDITIONS, WINOGENDER, rendered, turns
 from windtunnel.evaluation.engine import evaluate
+from windtunnel.evaluation.multiple_choice import orders_of
 from windtunnel.evaluation.tasks import Models, Sample
 from windtunnel.inference.generation import Sample as Continuation
 from windtunnel.inference.scoring import Score

@@ -9,7 +9,7 @@ import numpy as np
 
 from windtunnel.evaluation import asking
 from windtunnel.evaluation.bias.prompts import DIGEST, Condition, Style, Wording, rendered, turns
-from windtunnel.evaluation.multiple_choice import Orders
+from windtunnel.evaluation.multiple_choice import Orders, orders_of
 from windtunnel.evaluation.tasks import Models, Output, Sample
 from windtunnel.laboratory.errors import DataError, UsageError
 
@@ -115,16 +115,6 @@ class Conditioned:
             option_tokens=tuple(tokens),
             extra=extra,
         )
-
-
-def orders_of(count: int, orders: Orders) -> list[list[int]]:
-    """Orders in which so many options are shown."""
-    from itertools import permutations
-
-    first = list(range(count))
-    if orders == "all":
-        return [list(order) for order in permutations(first)]
-    return [first[start:] + first[:start] for start in range(count)] if orders == "cyclic" else [first]
 
 
 def _before(text: str, stops: Sequence[str]) -> str:

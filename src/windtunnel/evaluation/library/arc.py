@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from windtunnel.evaluation.library.choices import choice_task
 from windtunnel.evaluation.library.places import find, place, published, rows
-from windtunnel.evaluation.multiple_choice import choice_scorer, multiple_choice
-from windtunnel.evaluation.prompting import QUESTION, Format, few_shot
+from windtunnel.evaluation.prompting import Format
 from windtunnel.evaluation.tasks import Sample, Task
 
 SOURCE = "allenai.org/data/arc (ARC-Easy-Test.jsonl, ARC-Challenge-Test.jsonl)"
@@ -33,7 +33,18 @@ def arc_easy(
         seed: Of the examples.
         chat: Use the chat template.
     """
-    return _arc("arc-easy", "ARC-Easy", directory, letters, unconditional, format, shots, seed, chat)
+    asked, train = _splits("ARC-Easy", directory, shots)
+    return choice_task(
+        "arc-easy",
+        asked,
+        train,
+        letters=letters,
+        unconditional=unconditional,
+        format=format,
+        shots=shots,
+        seed=seed,
+        chat=chat,
+    )
 
 
 def arc_challenge(
@@ -47,7 +58,18 @@ def arc_challenge(
     chat: bool = False,
 ) -> Task:
     """The test split of ARC's hard questions; arguments as for `arc_easy`."""
-    return _arc("arc-challenge", "ARC-Challenge", directory, letters, unconditional, format, shots, seed, chat)
+    asked, train = _splits("ARC-Challenge", directory, shots)
+    return choice_task(
+        "arc-challenge",
+        asked,
+        train,
+        letters=letters,
+        unconditional=unconditional,
+        format=format,
+        shots=shots,
+        seed=seed,
+        chat=chat,
+    )
 
 
 def openbookqa(
@@ -63,7 +85,17 @@ def openbookqa(
     """OpenBookQA's test split without the book; arguments as for `arc_easy`, examples from the same split."""
     folder = place("openbookqa", OPENBOOK_SOURCE, directory)
     asked = read(find(folder, "openbookqa.jsonl", "test.jsonl"))
-    return _task("openbookqa", asked, [], letters, unconditional, format or Format("{input}"), shots, seed, chat)
+    return choice_task(
+        "openbookqa",
+        asked,
+        [],
+        letters=letters,
+        unconditional=unconditional,
+        format=format or Format("{input}"),
+        shots=shots,
+        seed=seed,
+        chat=chat,
+    )
 
 
 def read(path: Path) -> list[Sample]:
@@ -83,40 +115,8 @@ def _sample(row: dict[str, Any]) -> Sample:
     return Sample(row["id"], row["question"]["stem"], labels.index(row["answerKey"]), choices)
 
 
-def _arc(
-    name: str,
-    stem: str,
-    directory: str | Path | None,
-    letters: bool,
-    unconditional: str | None,
-    format: Format | None,
-    shots: int,
-    seed: int,
-    chat: bool,
-) -> Task:
+def _splits(stem: str, directory: str | Path | None, shots: int) -> tuple[list[Sample], list[Sample]]:
+    """The test split, and the training split if examples are wanted and it is there."""
     folder = place("arc", SOURCE, directory)
-    asked = read(find(folder, f"{stem}-Test.jsonl"))
     train = sorted(folder.rglob(f"{stem}-Train.jsonl")) if shots else []
-    examples = read(train[0]) if train else []
-    return _task(name, asked, examples, letters, unconditional, format, shots, seed, chat)
-
-
-def _task(
-    name: str,
-    asked: list[Sample],
-    train: list[Sample],
-    letters: bool,
-    unconditional: str | None,
-    format: Format | None,
-    shots: int,
-    seed: int,
-    chat: bool,
-) -> Task:
-    solver = multiple_choice(
-        format if format is not None else None if letters else QUESTION,
-        letters=letters,
-        unconditional=unconditional,
-        shots=few_shot(train, shots, test=asked, seed=seed),
-        chat=chat,
-    )
-    return Task(name, asked, solver, choice_scorer())
+    return read(find(folder, f"{stem}-Test.jsonl")), read(train[0]) if train else []

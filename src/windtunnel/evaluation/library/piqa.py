@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from windtunnel.evaluation.library.choices import choice_task
 from windtunnel.evaluation.library.places import find, place, published, rows
-from windtunnel.evaluation.multiple_choice import choice_scorer, multiple_choice
-from windtunnel.evaluation.prompting import QUESTION, Format, few_shot
+from windtunnel.evaluation.prompting import Format
 from windtunnel.evaluation.tasks import Sample, Task
 from windtunnel.laboratory.errors import DataError
 
@@ -34,14 +34,17 @@ def piqa(
     """
     asked = read(directory)
     train = read(directory, "train") if shots and _has(directory, "train") else []
-    solver = multiple_choice(
-        format or (None if letters else QUESTION),
+    return choice_task(
+        "piqa",
+        asked,
+        train,
         letters=letters,
         unconditional=unconditional,
-        shots=few_shot(train, shots, test=asked, seed=seed),
+        format=format,
+        shots=shots,
+        seed=seed,
         chat=chat,
     )
-    return Task("piqa", asked, solver, choice_scorer())
 
 
 def read(directory: str | Path | None = None, split: str = "valid") -> list[Sample]:

@@ -1,0 +1,42 @@
+"""What ready tasks of multiple choice with full text or letters share."""
+
+from collections.abc import Sequence
+
+from windtunnel.evaluation.multiple_choice import choice_scorer, multiple_choice
+from windtunnel.evaluation.prompting import QUESTION, Format, few_shot
+from windtunnel.evaluation.tasks import Sample, Task
+
+
+def choice_task(
+    name: str,
+    asked: Sequence[Sample],
+    train: Sequence[Sample],
+    *,
+    letters: bool,
+    unconditional: str | None,
+    format: Format | None,
+    shots: int,
+    seed: int,
+    chat: bool,
+) -> Task:
+    """A task of questions with choices.
+
+    Args:
+        name: Of the task.
+        asked: Its samples.
+        train: Where examples come from; none: from the samples asked.
+        letters: Compare letters of options rather than their text.
+        unconditional: As for `multiple_choice`.
+        format: Other words.
+        shots: Examples.
+        seed: Of the examples.
+        chat: Use the chat template.
+    """
+    solver = multiple_choice(
+        format or (None if letters else QUESTION),
+        letters=letters,
+        unconditional=unconditional,
+        shots=few_shot(train, shots, test=asked, seed=seed),
+        chat=chat,
+    )
+    return Task(name, asked, solver, choice_scorer())
