@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from windtunnel.laboratory.errors import DataError, UsageError
 from windtunnel.statistics.estimates import Estimate
 from windtunnel.statistics.intervals import Floats, bootstrap, finite
-from windtunnel.statistics.weights import percentile, replicates
+from windtunnel.statistics.weights import estimate
 
 Clusters = Sequence[Any] | ArrayLike | None
 
@@ -50,11 +50,16 @@ def auroc(
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray((positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1)))
 
-    value = float(area(np.ones((1, len(given))))[0])
-    found, units = replicates(
-        area, len(given), generator=generator, clusters=clusters, order=order, resamples=resamples
+    return estimate(
+        area,
+        len(given),
+        generator=generator,
+        clusters=clusters,
+        order=order,
+        resamples=resamples,
+        level=level,
+        limits=(0.0, 1.0),
     )
-    return percentile(value, found, units, level, (0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -134,11 +139,16 @@ def area_under_risk(
         good = total - errors
         return np.asarray(np.maximum(value - (errors - good * (top[total] - top[good])) / total, 0.0))
 
-    value = float(area(np.ones((1, len(given))))[0])
-    found, units = replicates(
-        area, len(given), generator=generator, clusters=clusters, order=order, resamples=resamples
+    return estimate(
+        area,
+        len(given),
+        generator=generator,
+        clusters=clusters,
+        order=order,
+        resamples=resamples,
+        level=level,
+        limits=(0.0, 1.0),
     )
-    return percentile(value, found, units, level, (0.0, 1.0))
 
 
 def selective_accuracy(
@@ -180,11 +190,16 @@ def selective_accuracy(
             share = np.clip((answered - (after - size)) / size, 0.0, 1.0)
         return np.asarray((np.nan_to_num(share) * good).sum(axis=1) / answered[:, 0])
 
-    value = float(accuracy(np.ones((1, len(given))))[0])
-    found, units = replicates(
-        accuracy, len(given), generator=generator, clusters=clusters, order=order, resamples=resamples
+    return estimate(
+        accuracy,
+        len(given),
+        generator=generator,
+        clusters=clusters,
+        order=order,
+        resamples=resamples,
+        level=level,
+        limits=(0.0, 1.0),
     )
-    return percentile(value, found, units, level, (0.0, 1.0))
 
 
 def normalised_accuracy(

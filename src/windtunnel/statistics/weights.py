@@ -85,3 +85,22 @@ def percentile(
     wide = widened(checked(level), units)
     low, high = np.quantile(kept, [0.5 - wide / 2, 0.5 + wide / 2])
     return Estimate(value, float(min(low, value)), float(max(high, value)), level)
+
+
+def estimate(
+    statistic: Weighted,
+    items: int,
+    *,
+    generator: np.random.Generator,
+    clusters: Sequence[Any] | ArrayLike | None = None,
+    order: NDArray[np.intp] | None = None,
+    resamples: int = 2_000,
+    level: float = 0.95,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+) -> Estimate:
+    """The statistic of all items, each counted once, with its percentile interval; arguments as for the two above."""
+    value = float(statistic(np.ones((1, items)))[0])
+    found, units = replicates(
+        statistic, items, generator=generator, clusters=clusters, order=order, resamples=resamples
+    )
+    return percentile(value, found, units, level, limits)
