@@ -127,17 +127,25 @@ def fit_ladder(name: str, ladder: Found, run: Run) -> Irreducible | None:
 
 
 def below_curves(ladder: Found) -> dict[str, Any]:
-    """L(C) by the hull and constrained below all points, and by the 5 % quantile of all points."""
+    """L(C) by the hull and constrained below all points, and by the 5 % quantile of all points, each where it fits."""
     flops = np.concatenate([6.0 * one["parameters"] * one["tokens"] for one in ladder])
     losses = np.concatenate([one["curve"] for one in ladder])
-    found = {}
+    found = {"below the hull": below_hull(flops, losses), "5 % quantile": _fitted(flops, losses, quantile=0.05)}
+    return {name: law for name, law in found.items() if law is not None}
+
+
+def below_hull(x: np.ndarray, losses: np.ndarray) -> Any:
+    """The law constrained to lie below the hull of points; None where the hull has too few corners to fit it to."""
+    corners = lower_hull(x, losses)
+    return _fitted(x[corners], losses[corners])
+
+
+def _fitted(x: np.ndarray, losses: np.ndarray, **options: Any) -> Any:
+    """`envelope_law`, or None where the points are too few or too alike for it."""
     try:
-        corners = lower_hull(flops, losses)
-        found["below the hull"] = envelope_law(flops[corners], losses[corners])
-        found["5 % quantile"] = envelope_law(flops, losses, quantile=0.05)
+        return envelope_law(x, losses, **options)
     except DataError:
-        pass
-    return found
+        return None
 
 
 def conclude_two_laws(ladder: Found, run: Run) -> None:
@@ -150,11 +158,7 @@ def conclude_two_laws(ladder: Found, run: Run) -> None:
     tokens = np.concatenate([one["tokens"] for one in ladder])
     losses = np.concatenate([one["curve"] for one in ladder])
     of_compute, best = below_curves(ladder).get("below the hull"), _frontier(ladder)
-    try:
-        corners = lower_hull(tokens, losses)
-        of_tokens = envelope_law(tokens[corners], losses[corners])
-    except DataError:
-        of_tokens = None
+    of_tokens = below_hull(tokens, losses)
     if of_compute is None or of_tokens is None or best is None or not falls(ladder):
         run.conclude("two-constants", float("nan"), note=note)
         return
