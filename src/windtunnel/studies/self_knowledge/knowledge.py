@@ -1,7 +1,8 @@
 """Sections 4 and 5 on organisms: P(IK) in and out of distribution, sources, other models' heads, P(True), baselines."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +51,37 @@ def over(numbers: Sequence[float]) -> Estimate:
     return Estimate(float(np.mean(numbers)), float(np.min(numbers)), float(np.max(numbers)))
 
 
+@dataclass(frozen=True)
+class _Truth:
+    """What an organism's questions are judged by.
+
+    Attributes:
+        known: Whether the right answer is more probable than not, exactly.
+        share: Of the sampled answers that are right.
+        draws: Sampled answers of each question.
+        generator: Of the resampling that estimates ask for.
+    """
+
+    known: Floats
+    share: Floats
+    draws: int
+    generator: np.random.Generator
+
+    def auroc(self, confidence: Floats, part: Floats) -> float:
+        """How well a confidence ranks what is known, among some questions."""
+        return auroc(confidence[part], self.known[part], generator=self.generator, resamples=2).value
+
+    def error(self, confidence: Floats, part: Floats) -> float:
+        """ECE over the sampled answers: shares of n samples are n outcomes each."""
+        outcomes = np.arange(self.draws) < np.rint(self.share[part] * self.draws)[:, None]
+        each = np.repeat(confidence[part], self.draws)
+        return calibration_error(each, outcomes.ravel(), generator=self.generator, resamples=2).value
+
+    def squares(self, confidence: Floats, part: Floats) -> float:
+        """Brier score against what is known."""
+        return float(((confidence[part] - self.known[part]) ** 2).mean())
+
+
 def _heads(
     own: Organism, organisms: Sequence[Organism], measured: Sequence[dict[str, Any]], run: Run
 ) -> dict[str, Any]:
@@ -58,7 +90,7 @@ def _heads(
     learned, held, unseen = (part.flatten().numpy() for part in own.parts)
     exact, share = mine["exact"]["none"].flatten(), mine["share"].flatten()
     states = mine["states"]["none"]
-    generator = run.generator("heads", own.number)
+    truth = _Truth(exact > 0.5, share, config.draws, run.generator("heads", own.number))
     first = learned & (np.arange(len(learned)) % config.relations == 0)
     others = held & (np.arange(len(held)) % config.relations != 0)
 
@@ -66,80 +98,82 @@ def _heads(
         return fit_probe(inputs[chosen], labels[chosen], seed=own.number)
 
     head = probed(states[LAST], learned)
-    said = head(states[LAST])
-    known = exact > 0.5
-
-    def ranked(confidence: Floats, part: Floats) -> float:
-        return auroc(confidence[part], known[part], generator=generator, resamples=2).value
-
-    def error(confidence: Floats, part: Floats) -> float:
-        """ECE over the sampled answers: shares of n samples are n outcomes each."""
-        outcomes = np.arange(config.draws) < np.rint(share[part] * config.draws)[:, None]
-        each = np.repeat(confidence[part], config.draws)
-        return calibration_error(each, outcomes.ravel(), generator=generator, resamples=2).value
-
-    def squares(confidence: Floats, part: Floats) -> float:
-        return float(((confidence[part] - known[part]) ** 2).mean())
-
-    one = probed(states[LAST], first)(states[LAST])
-    random = np.random.default_rng(run.seed_for("shuffles", own.number))
-    shuffled = []
-    for _ in range(config.shuffles):
-        labels = share.copy()
-        labels[learned] = random.permutation(labels[learned])
-        shuffled.append(ranked(probed(states[LAST], learned, labels)(states[LAST]), held))
+    said, one = head(states[LAST]), probed(states[LAST], first)(states[LAST])
     sources = {source: head(mine["states"][source][LAST]) for source in SOURCES}
+    insisted = exact / np.maximum(1 - mine["passes"].flatten(), 1e-12)
+    tuned, tuned_one = mine["tuned"]["all"].flatten(), mine["tuned"]["one"].flatten()
+    shuffled = []
+    for labels in _shuffled(share, learned, config.shuffles, run.seed_for("shuffles", own.number)):
+        shuffled.append(truth.auroc(probed(states[LAST], learned, labels)(states[LAST]), held))
     crossed = {}
     for other in organisms:
         if other.number != own.number:  # the same questions, another model's states, these labels
             theirs = measured[other.number]["states"]["none"][LAST]
-            crossed[str(other.number)] = ranked(probed(theirs, learned)(theirs), held)
-    greedy = mine["greedy"].flatten().astype(bool)
-    cells = {}
+            crossed[str(other.number)] = truth.auroc(probed(theirs, learned)(theirs), held)
+    return {
+        "said": said,
+        "correlation": float(np.corrcoef(said[held], exact[held])[0, 1]),
+        "auroc": truth.auroc(said, held),
+        "correlation insisted": float(np.corrcoef(said[held], insisted[held])[0, 1]),
+        "auroc insisted": auroc(said[held], insisted[held] > 0.5, generator=truth.generator, resamples=2).value,
+        "auroc unseen": truth.auroc(said, unseen),
+        "ece": truth.error(said, held),
+        "ece unseen": truth.error(said, unseen),
+        "brier": truth.squares(said, held),
+        "brier unseen": truth.squares(said, unseen),
+        "brier others": [truth.squares(said, others), truth.squares(one, others)],
+        "auroc others": [truth.auroc(said, others), truth.auroc(one, others)],
+        "tuned": [
+            truth.auroc(tuned, held),
+            truth.squares(tuned, held),
+            truth.error(tuned, held),
+            truth.auroc(tuned, unseen),
+        ],
+        "tuned others": [truth.squares(tuned, others), truth.squares(tuned_one, others)],
+        "shuffled": float(np.mean(shuffled)),
+        "said with sources": sources,
+        "rises": {source: float((sources[source] - said)[held].mean()) for source in SOURCES},
+        "crossed": crossed,
+        "cells": _cells(said, held, own, organisms, measured),
+        "layers": {site: truth.auroc(probed(each, learned)(each), held) for site, each in states.items()},
+        "baselines": {name: truth.auroc(each, held) for name, each in _baselines(mine, exact).items()},
+        "known": float(truth.known[held].mean()),
+    }
+
+
+def _shuffled(share: Floats, learned: Floats, times: int, seed: int) -> Iterator[Floats]:
+    """Labels that say nothing: those of the questions learned from, in other orders."""
+    random = np.random.default_rng(seed)
+    for _ in range(times):
+        labels = share.copy()
+        labels[learned] = random.permutation(labels[learned])
+        yield labels
+
+
+def _cells(
+    said: Floats, held: Floats, own: Organism, organisms: Sequence[Organism], measured: Sequence[dict[str, Any]]
+) -> dict[str, list[float | int]]:
+    """Mean P(IK) where only this organism's greedy answer is right and where only another's is, and of how many."""
+    cells: dict[str, list[float | int]] = {}
+    greedy = measured[own.number]["greedy"].flatten().astype(bool)
     for other in organisms:
         if other.number != own.number:
             also = measured[other.number]["greedy"].flatten().astype(bool)
-            mine_only, theirs_only = held & greedy & ~also, held & ~greedy & also
-            cells[str(other.number)] = [
-                float(said[mine_only].mean()) if mine_only.any() else float("nan"),
-                float(said[theirs_only].mean()) if theirs_only.any() else float("nan"),
-                int(mine_only.sum()),
-                int(theirs_only.sum()),
-            ]
-    tuned, tuned_one = mine["tuned"]["all"].flatten(), mine["tuned"]["one"].flatten()
-    baselines = {
+            only = [held & greedy & ~also, held & ~greedy & also]
+            means = [float(said[part].mean()) if part.any() else float("nan") for part in only]
+            cells[str(other.number)] = [*means, *(int(part.sum()) for part in only)]
+    return cells
+
+
+def _baselines(mine: dict[str, Any], exact: Floats) -> dict[str, Floats]:
+    """Other confidences that an organism's answers give, and what no confidence can pass."""
+    return {
         "minus entropy": -mine["entropy"].flatten(),
         "minus entropy, passing aside": -mine["own entropy"].flatten(),
         "minus probability of passing": -mine["passes"].flatten(),
         "highest probability": mine["highest"].flatten(),
         "exposure (oracle)": mine["exposure"].flatten().astype(float),
         "exact P(IK) (ceiling)": exact,
-    }
-    insisted = exact / np.maximum(1 - mine["passes"].flatten(), 1e-12)
-    layers = {site: ranked(probed(each, learned)(each), held) for site, each in states.items()}
-    return {
-        "said": said,
-        "correlation": float(np.corrcoef(said[held], exact[held])[0, 1]),
-        "auroc": ranked(said, held),
-        "correlation insisted": float(np.corrcoef(said[held], insisted[held])[0, 1]),
-        "auroc insisted": auroc(said[held], insisted[held] > 0.5, generator=generator, resamples=2).value,
-        "auroc unseen": ranked(said, unseen),
-        "ece": error(said, held),
-        "ece unseen": error(said, unseen),
-        "brier": squares(said, held),
-        "brier unseen": squares(said, unseen),
-        "brier others": [squares(said, others), squares(one, others)],
-        "auroc others": [ranked(said, others), ranked(one, others)],
-        "tuned": [ranked(tuned, held), squares(tuned, held), error(tuned, held), ranked(tuned, unseen)],
-        "tuned others": [squares(tuned, others), squares(tuned_one, others)],
-        "shuffled": float(np.mean(shuffled)),
-        "said with sources": sources,
-        "rises": {source: float((sources[source] - said)[held].mean()) for source in SOURCES},
-        "crossed": crossed,
-        "cells": cells,
-        "layers": layers,
-        "baselines": {name: ranked(each, held) for name, each in baselines.items()},
-        "known": float(known[held].mean()),
     }
 
 
