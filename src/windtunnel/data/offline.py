@@ -22,6 +22,7 @@ import re
 import sysconfig
 import warnings
 import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,9 @@ CODE = re.compile(r"\.(c|h|cc|cpp|hpp|cu|cuh|js|ts|css|html|f|f90|go|rs|java|sh|
 
 LONG_LINES = 120
 """Mean characters of a line above which a file of code is taken for generated."""
+
+_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
+"""Fields of a node of syntax that hold statements, in the order of the source."""
 
 _PROSE = re.compile(r"[A-Za-z ,.;'’\n]")
 _PARAGRAPHS = re.compile(r"\n\s*\n")
@@ -208,9 +212,13 @@ def _docstrings(source: str) -> Iterator[str]:
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
-    for node in ast.walk(tree):
+    waiting: deque[ast.AST] = deque([tree])
+    while waiting:  # breadth first, through what holds statements: expressions are most of a tree and document nothing
+        node = waiting.popleft()
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield from _PARAGRAPHS.split(inspect.cleandoc(ast.get_docstring(node, clean=False) or ""))
+        for block in _BLOCKS:
+            waiting.extend(getattr(node, block, ()))
 
 
 def _unseen(paragraphs: Iterable[str], seen: set[bytes]) -> str:
