@@ -1,10 +1,11 @@
 """Sampling speed: `windtunnel` against `transformers` `generate`, same weights, same prompts, same numbers of tokens.
 
 A Llama-like decoder of 4 layers and width 256, drawn at random, and SmolLM2-135M are given to both. Peers take turns in
-one process on one thread; the clock is the process's CPU time, and the best of the rounds counts. All sample at
-temperature 1. With equal lengths nobody stops early. With mixed lengths, rows end when they draw one of some end tokens
-(one in 64 of the small decoder's vocabulary, one in 24 of SmolLM2's) and prompts have 8 to 24 tokens: `generate` pads
-prompts and goes on until the last row of a batch has ended; each peer's tokens are those up to the end token.
+one process on one thread; the clock is the process's CPU time. A round is one turn of each; speeds and ratios are
+medians over rounds, so that a ratio compares runs made next to each other. All sample at temperature 1. With equal
+lengths nobody stops early. With mixed lengths, rows end when they draw one of some end tokens (one in 64 of the small
+decoder's vocabulary, one in 24 of SmolLM2's) and prompts have 8 to 24 tokens: `generate` pads prompts and goes on until
+the last row of a batch has ended; each peer's tokens are those up to the end token.
 
     python benchmarks/generation.py [--quick] [--smollm] [--json FILE]
 """
@@ -12,6 +13,7 @@ prompts and goes on until the last row of a batch has ended; each peer's tokens 
 import argparse
 import json
 import platform
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -37,7 +39,7 @@ def main() -> None:
     parser.add_argument("--json", help="write the rows to this file")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rounds = 2 if options.quick else 5
+    rounds = 3 if options.quick else 15
     print(f"torch {torch.__version__}, {platform.machine()}, one thread; new tokens per CPU second")
     rows = []
     with tempfile.TemporaryDirectory() as directory:
@@ -47,8 +49,8 @@ def main() -> None:
         rows.append(report("4 layers, mixed lengths, batch 16", mixed(ours, theirs, 128, 192, 64), rounds))
     if options.smollm:
         ours, theirs = smollm()
-        rows.append(report("SmolLM2, equal lengths, batch 16", equal(ours, theirs, 16, 32), 1))
-        rows.append(report("SmolLM2, mixed lengths, batch 16", mixed(ours, theirs, 48, 64, 24), 1))
+        rows.append(report("SmolLM2, equal lengths, batch 16", equal(ours, theirs, 16, 32), 3))
+        rows.append(report("SmolLM2, mixed lengths, batch 16", mixed(ours, theirs, 48, 64, 24), 3))
     if options.json:
         with open(options.json, "w") as file:
             json.dump(rows, file, indent=2)
@@ -128,8 +130,8 @@ def mixed(ours: LanguageModel, theirs: object, count: int, new: int, every: int)
 
 
 def report(name: str, peers: dict[str, Callable[[], int]], rounds: int) -> dict[str, object]:
-    """Tokens per CPU second of each peer, the best over rounds in turns after one to warm up, and their ratio."""
-    best = dict.fromkeys(peers, 0.0)
+    """Tokens per CPU second of each peer and their ratio, medians over rounds in turns after one to warm up."""
+    speeds: dict[str, list[float]] = {peer: [] for peer in peers}
     for number in range(rounds + 1):
         for peer, act in peers.items():
             torch.manual_seed(number)
@@ -137,10 +139,13 @@ def report(name: str, peers: dict[str, Callable[[], int]], rounds: int) -> dict[
             tokens = act()
             speed = tokens / (time.process_time() - began)
             if number or rounds == 1:
-                best[peer] = max(best[peer], speed)
-    ratio = best["windtunnel"] / best["transformers"]
-    print(f"{name:36s}" + "  ".join(f"{k} {v:,.0f}" for k, v in best.items()) + f"  ratio {ratio:.2f}", flush=True)
-    return {"setting": name, **best, "ratio": ratio}
+                speeds[peer].append(speed)
+    ratios = sorted(ours / theirs for ours, theirs in zip(speeds["windtunnel"], speeds["transformers"], strict=True))
+    medians = {peer: statistics.median(found) for peer, found in speeds.items()}
+    ratio = statistics.median(ratios)
+    shown = "  ".join(f"{peer} {speed:,.0f}" for peer, speed in medians.items())
+    print(f"{name:36s}{shown}  ratio {ratio:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})", flush=True)
+    return {"setting": name, **medians, "ratio": ratio, "ratios": ratios}
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def attend_once(
     grouped = (query * query.dtype.type(scale)).reshape(batch, shared, heads // shared, width)
     scores = np.matmul(grouped, key.swapaxes(2, 3))
     if allowed is not None:
-        scores[~np.broadcast_to(allowed, scores.shape)] = -math.inf
+        np.copyto(scores, -math.inf, where=~allowed)
     pattern = torch.from_numpy(scores).softmax(dim=-1).numpy()
     mixed: Array = np.matmul(pattern, value).reshape(batch, heads, -1)
     return mixed

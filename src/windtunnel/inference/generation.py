@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +12,7 @@ import torch
 from windtunnel.inference.arrays import one_blas_thread
 from windtunnel.inference.decoder import Decoder
 from windtunnel.inference.packed import Packed
-from windtunnel.inference.rows import Prompt, rows_of
+from windtunnel.inference.rows import rows_of
 from windtunnel.inference.sampling import Sampling, choose, log_probabilities
 from windtunnel.laboratory.errors import UsageError
 
@@ -65,10 +66,11 @@ def generate(
     batch_size: int = 16,
 ) -> list[Sample]:
     """Sample one continuation of each prompt; arguments and errors as for `stream`."""
+    batch = _Batch(decoder, prompts, sampling, seeds, ends, decode, batch_size)
     samples: dict[int, Sample] = {}
-    for step in stream(decoder, prompts, sampling, seeds=seeds, ends=ends, decode=decode, batch_size=batch_size):
-        if step.sample is not None:
-            samples[step.row] = step.sample
+    with batch.ready():
+        while batch.unfinished:
+            samples |= {step.row: step.sample for step in batch.advance() if step.sample is not None}
     return [samples[row] for row in range(len(prompts))]
 
 
@@ -97,6 +99,81 @@ def stream(
     Raises:
         UsageError: A prompt is empty or leaves no room for the new tokens, or stop strings come without `decode`.
     """
+    return _stream(_Batch(decoder, prompts, sampling, seeds, ends, decode, batch_size))
+
+
+def _stream(batch: "_Batch") -> Iterator[Step]:
+    while batch.unfinished:
+        with batch.ready():  # and undone before tokens are handed out: whoever takes them may train the model
+            steps = batch.advance()
+        yield from steps
+
+
+class _Batch:
+    """Rows under way and prompts that wait for their place; arguments and errors as for `stream`."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        ends: Set[int],
+        decode: Decode | None,
+        batch_size: int,
+    ) -> None:
+        _check(decoder, prompts, sampling, decode, batch_size)
+        self.decoder, self.sampling, self.batch_size = decoder, sampling, batch_size
+        self.prompts = [tuple(prompt) for prompt in prompts]
+        self.rows = [_Row(index, seed, sampling, ends, decode) for index, seed in enumerate(seeds)]
+        # Long prompts first: prompts admitted together are of like length, and a lack of memory shows at once.
+        order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), self.prompts[index]), reverse=True)
+        self.waiting = deque(order)
+        self.under_way = rows_of(decoder, max(map(len, prompts), default=0) + sampling.max_new_tokens)
+        self.active: list[_Row] = []
+        self.tokens: list[int] = []
+        self.weights: Packed | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there are tokens to come."""
+        return bool(self.waiting or self.active)
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """What `advance` is called in."""
+        if self.weights is None:
+            self.weights = Packed(self.decoder.module, min(self.batch_size, len(self.prompts)))
+        with torch.no_grad(), self.weights, one_blas_thread():
+            yield
+
+    def advance(self) -> list[Step]:
+        """A token more of every row; where rows have ended, prompts take their place."""
+        active, rows = self.active, self.under_way
+        if active:
+            logits = rows.step(torch.tensor(self.tokens, device=self.decoder.device))
+        free = self.batch_size - len(active)
+        if self.waiting and free:
+            admitted = [self.waiting.popleft() for _ in range(min(len(self.waiting), free))]
+            fresh = rows.admit([self.prompts[index] for index in admitted])
+            logits = torch.cat((logits, fresh)) if active else fresh
+            active += [self.rows[index] for index in admitted]
+        logprobs = log_probabilities(logits)
+        uniform = torch.from_numpy(np.array([row.uniform[len(row.token_ids)] for row in active]))
+        chosen = choose(logprobs, self.sampling, uniform.to(logits.device))
+        values = logprobs.gather(1, chosen[:, None])[:, 0].tolist()
+        tokens = self.tokens = chosen.tolist()
+        steps = [row.append(token, value) for row, token, value in zip(active, tokens, values, strict=True)]
+        for place in reversed([place for place, step in enumerate(steps) if step.sample is not None]):
+            rows.drop(place)
+            active[place], tokens[place] = active[-1], tokens[-1]
+            del active[-1], tokens[-1]
+        return steps
+
+
+def _check(
+    decoder: Decoder, prompts: Sequence[Sequence[int]], sampling: Sampling, decode: Decode | None, batch_size: int
+) -> None:
     if sampling.stop and decode is None:
         raise UsageError("Stop strings need a tokenizer, and this model has none; use max_new_tokens.")
     if batch_size < 1:
@@ -109,41 +186,6 @@ def stream(
                 f"A prompt of {len(prompt)} tokens and {sampling.max_new_tokens} new ones do not fit the model's "
                 f"context of {decoder.context}; shorten the prompt or lower max_new_tokens."
             )
-    texts = [tuple(prompt) for prompt in prompts]
-    rows = [_Row(index, seed, sampling, ends, decode) for index, seed in enumerate(seeds)]
-    return _stream(decoder, texts, rows, sampling, batch_size)
-
-
-def _stream(
-    decoder: Decoder, prompts: list[Prompt], rows: "list[_Row]", sampling: Sampling, batch_size: int
-) -> Iterator[Step]:
-    # Long prompts first: prompts admitted together are of like length, and a lack of memory shows at once.
-    waiting = deque(sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), prompts[index]), reverse=True))
-    under_way = rows_of(decoder, max(map(len, prompts), default=0) + sampling.max_new_tokens)
-    active: list[_Row] = []
-    weights = Packed(decoder.module, min(batch_size, len(prompts)))
-    tokens: list[int] = []
-    while waiting or active:
-        # What a step needs is undone before its tokens are handed out: whoever takes them may train the model.
-        with torch.no_grad(), weights, one_blas_thread():
-            if active:
-                logits = under_way.step(torch.tensor(tokens, device=decoder.device))
-            admitted = [waiting.popleft() for _ in range(min(len(waiting), batch_size - len(active)))]
-            if admitted:
-                fresh = under_way.admit([prompts[index] for index in admitted])
-                logits = torch.cat((logits, fresh)) if active else fresh
-                active += [rows[index] for index in admitted]
-            logprobs = log_probabilities(logits)
-            uniform = torch.tensor([row.uniform[len(row.token_ids)] for row in active], dtype=torch.float64)
-            chosen = choose(logprobs, sampling, uniform.to(logits.device))
-            values = logprobs.gather(1, chosen[:, None])[:, 0].tolist()
-        tokens = chosen.tolist()
-        steps = [row.append(token, value) for row, token, value in zip(active, tokens, values, strict=True)]
-        for place in reversed([place for place, step in enumerate(steps) if step.sample is not None]):
-            under_way.drop(place)
-            active[place], tokens[place] = active[-1], tokens[-1]
-            del active[-1], tokens[-1]
-        yield from steps
 
 
 class _Row:

@@ -49,13 +49,18 @@ class CachedRows:
     def _admit(self, prompts: Sequence[Prompt]) -> Tensor:
         place = {prompt: index for index, prompt in enumerate(dict.fromkeys(prompts))}
         tokens, counts = right_padded(list(place), self.decoder.device)
-        fresh = Cache(len(place))
+        # The first prompts fill the storage of all; what comes later is computed apart, and copied in.
+        first = not self.cache.keys and not self.cache.states and len(place) == len(prompts)
+        fresh = Cache(len(place), room=self.cache.room if first else 0)
         rows = torch.arange(len(place), device=tokens.device)
         last = torch.tensor(counts, device=tokens.device) - 1
         logits = self.decoder.logits(tokens, cache=fresh, counts=counts, keep=(rows, last))
+        if first:
+            self.cache = fresh
+            return logits
         copies = [place[prompt] for prompt in prompts]
         self.cache.put(fresh, copies)
-        return logits if copies == list(range(len(place))) else logits[copies]
+        return logits[copies]
 
     def step(self, tokens: Tensor) -> Tensor:
         """Append a token to each row, and return the logits after it."""

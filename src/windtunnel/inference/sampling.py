@@ -17,7 +17,8 @@ class Sampling:
         max_new_tokens: Most tokens per row.
         temperature: Divides the logits; 0 takes the most probable token.
         top_k: Keep the k most probable tokens; None: all.
-        top_p: Then keep the fewest of the most probable tokens whose probabilities sum to at least p; None: all.
+        top_p: Then keep the fewest of the most probable tokens whose probabilities, after the temperature and among
+            those kept so far, sum to at least p; None: all.
         min_p: Keep only tokens at least this share as probable, after the temperature, as the most probable one
             (Nguyen et al., 2024; arXiv:2407.01082); None: all.
         stop: Strings that end a row as soon as its text holds one.
@@ -76,14 +77,13 @@ def choose(
 
 
 def _tempered(logprobs: Tensor, temperature: float) -> Tensor:
-    return logprobs.exp() if temperature == 1 else (logprobs / temperature).softmax(dim=-1)
+    """Probabilities at a temperature, of those tokens alone that are given."""
+    return (logprobs if temperature == 1 else logprobs / temperature).softmax(dim=-1)
 
 
 def _quantile(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """Index at which the cumulative probability passes `uniform` times the total; never one of probability 0."""
     cumulative = probabilities.cumsum(dim=-1, dtype=torch.float64)
-    target = uniform.to(torch.float64)[:, None] * cumulative[:, -1:]
-    # Where rounding lifts the target to the total, the answer is the last token of any probability: the first one
-    # at which the cumulative probability reaches the total.
-    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
-    return torch.minimum(torch.searchsorted(cumulative, target, right=True), last)
+    # A number below the total, also after rounding: what passes it has a probability.
+    target = uniform.to(torch.float64)[:, None] * (cumulative[:, -1:] * (1 - 2**-52))
+    return torch.searchsorted(cumulative, target, right=True)

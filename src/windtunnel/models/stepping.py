@@ -4,10 +4,13 @@
 sampling on a CPU is a few hundred operations on a few rows, each shorter than what surrounds it there: module calls,
 questions after taps, a fourth dimension of size one, and torch's way from Python to the first multiplication. Here is
 the same arithmetic for that case alone, with NumPy on the same memory (see `inference.arrays`); results agree to
-rounding. It reads the parameters where they are, so training between two steps is seen, and calls linear layers as
-modules, so adapters and weights packed for sampling work as elsewhere.
+rounding. What a step needs of the model is looked up once for a cache. Parameters are read where they are, so training
+between two steps is seen, and whatever stands for a linear layer is called, so adapters and weights packed for sampling
+work as elsewhere.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +23,29 @@ from windtunnel.inference.arrays import Array, attend_once, usable
 from windtunnel.inference.cache import Cache
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.models.attention import rotations
-from windtunnel.models.transformer import Block, Transformer
+from windtunnel.models.transformer import MLP, Block, Transformer
+
+Work = Callable[[Array], Array]
+Attend = Callable[[Array, Array, tuple[Array, Array] | None, Cache], Array]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a step needs of a decoder; arrays are the parameters' own memory.
+
+    Attributes:
+        embedding: Token embeddings.
+        positions: Vectors added by position, if any.
+        rotations: Cosines and sines by position, if they rotate.
+        blocks: Attention and, unless the model is attention-only, MLP of each block, their normalisations included.
+        normalised: The last normalisation.
+    """
+
+    embedding: Float[Array, "vocabulary width"]
+    positions: Float[Array, "context width"] | None
+    rotations: tuple[Float[Array, "context 1 head_width"], Float[Array, "context 1 head_width"]] | None
+    blocks: list[tuple[Attend, Work | None]]
+    normalised: Work
 
 
 def applies(module: Transformer, tokens: Int[Tensor, "rows new"], cache: Cache | None) -> bool:
@@ -57,45 +82,84 @@ def step(module: Transformer, tokens: Int[Tensor, " rows"], cache: Cache) -> Flo
         raise UsageError(
             f"A sequence of {longest + 1} tokens is longer than the model's context of {config.context}; shorten it."
         )
+    if cache.prepared is None:
+        cache.prepared = _prepared(module)
+    ready: Prepared = cache.prepared
     positions = np.array(cache.lengths)
-    seen = None if cache.even else (np.arange(longest + 1) <= positions[:, None])[:, None, None]
     cache.begin(1, None, tokens.device)
-    x = _array(module.embedding.weight)[tokens.numpy()]
+    last = positions[:1] if cache.even else positions
+    seen = (np.arange(cache.columns) <= last[:, None])[:, None, None]
+    x = ready.embedding[tokens.numpy()]
+    if ready.positions is not None:
+        x += ready.positions[positions]
     rotation = None
-    if config.positions == "rotary":
-        dtype = module.embedding.weight.dtype
-        table = rotations(config.context, config.width_of_head, config.rotary_base, dtype, tokens.device)
-        rotation = tuple(part.numpy()[positions] for part in table)
-    elif module.position_vectors is not None:
-        x = x + _array(module.position_vectors)[positions]
-    for block in module.blocks:
-        assert isinstance(block, Block)
-        x = x + _attention(block, normalised(block.attention_normalization, x), seen, rotation, cache)
-        if block.mlp is not None and block.mlp_normalization is not None:
-            hidden = block.mlp.input(torch.from_numpy(normalised(block.mlp_normalization, x)))
-            if block.mlp.gated:
-                gate, up = hidden.chunk(2, dim=-1)
-                hidden = functional.silu(gate).mul_(up)
-            else:
-                hidden = functional.gelu(hidden)
-            x = x + _array(block.mlp.output(hidden))
+    if ready.rotations is not None:
+        rotation = ready.rotations[0][positions], ready.rotations[1][positions]
+    for attention, mlp in ready.blocks:
+        x += attention(x, seen, rotation, cache)
+        if mlp is not None:
+            x += mlp(x)
     cache.end()
-    return module.unembed(torch.from_numpy(normalised(module.final_normalization, x)))
+    return module.unembed(torch.from_numpy(ready.normalised(x)))
 
 
-def _attention(
-    block: Block, x: Array, seen: Array | None, rotation: tuple[Array, ...] | None, cache: Cache
-) -> Float[Array, "rows width"]:
+def _prepared(module: Transformer) -> Prepared:
+    config, weight = module.config, module.embedding.weight
+    rotary = None
+    if config.positions == "rotary":
+        tables = rotations(config.context, config.width_of_head, config.rotary_base, weight.dtype, weight.device)
+        rotary = tables[0].numpy(), tables[1].numpy()
+    blocks = [block for block in module.blocks if isinstance(block, Block)]
+    return Prepared(
+        embedding=_array(weight),
+        positions=None if module.position_vectors is None else _array(module.position_vectors),
+        rotations=rotary,
+        blocks=[(_attention(block), _mlp(block)) for block in blocks],
+        normalised=normalisation(module.final_normalization),
+    )
+
+
+def _attention(block: Block) -> Attend:
     attention = block.attention
-    heads, shared = attention.heads, attention.grouped_heads
-    mixed = _array(attention.query_key_value(torch.from_numpy(x)))
-    mixed = mixed.reshape(len(x), heads + 2 * shared, attention.head_width)
-    query_key, value = mixed[:, : heads + shared], mixed[:, heads + shared :]
-    if rotation is not None:
-        query_key = _rotated(query_key, *rotation)
-    keys, values = cache.extend_once(attention.layer, query_key[:, heads:], value)
-    z = attend_once(query_key[:, :heads], keys, values, seen, attention.scale)
-    return _array(attention.output(torch.from_numpy(z.reshape(len(x), attention.query_width))))
+    heads, shared, width = attention.heads, attention.grouped_heads, attention.query_width
+    layer, scale, grouped = attention.layer, attention.scale, heads + 2 * shared
+    project, output = _product(attention.query_key_value), _product(attention.output)
+    normalised = normalisation(block.attention_normalization)
+
+    def attend(x: Array, seen: Array, rotation: tuple[Array, Array] | None, cache: Cache) -> Array:
+        mixed = _array(project(torch.from_numpy(normalised(x)))).reshape(len(x), grouped, -1)
+        query_key, value = mixed[:, : heads + shared], mixed[:, heads + shared :]
+        if rotation is not None:
+            query_key = _rotated(query_key, *rotation)
+        keys, values = cache.extend_once(layer, query_key[:, heads:], value)
+        z = attend_once(query_key[:, :heads], keys, values, seen, scale)
+        return _array(output(torch.from_numpy(z.reshape(len(x), width))))
+
+    return attend
+
+
+def _mlp(block: Block) -> Work | None:
+    if block.mlp is None or block.mlp_normalization is None:
+        return None
+    mlp: MLP = block.mlp
+    enter, leave, gated = _product(mlp.input), _product(mlp.output), mlp.gated
+    normalised = normalisation(block.mlp_normalization)
+
+    def work(x: Array) -> Array:
+        hidden = enter(torch.from_numpy(normalised(x)))
+        if gated:
+            gate, up = hidden.chunk(2, dim=-1)
+            hidden = functional.silu(gate).mul_(up)
+        else:
+            hidden = functional.gelu(hidden)
+        return _array(leave(hidden))
+
+    return work
+
+
+def _product(layer: nn.Module) -> Callable[[Tensor], Tensor]:
+    """What a layer computes; of a plain one without what surrounds a module's call, which is for hooks."""
+    return layer.forward if type(layer) is nn.Linear else layer
 
 
 def _rotated(
@@ -104,20 +168,30 @@ def _rotated(
     sine: Float[Array, "rows 1 head_width"],
 ) -> Float[Array, "rows heads head_width"]:
     """`models.attention.rotate` in arrays."""
-    swapped: Array = x.reshape(*x.shape[:2], 2, -1)[:, :, ::-1].reshape(x.shape)
-    swapped *= sine
-    swapped += x * cosine
-    return swapped
+    half = x.shape[2] // 2
+    rotated = np.empty(x.shape, x.dtype)
+    rotated[:, :, :half], rotated[:, :, half:] = x[:, :, half:], x[:, :, :half]
+    rotated *= sine
+    rotated += x * cosine
+    return rotated
 
 
-def normalised(module: nn.Module, x: Float[Array, "rows width"]) -> Float[Array, "rows width"]:
-    """What a normalisation returns; the root mean square is short in arrays, where torch takes eight operations."""
+def normalisation(module: nn.Module) -> Work:
+    """A normalisation as a function; the root mean square is short in arrays, where torch takes eight operations."""
     if type(module) is not nn.RMSNorm or module.eps is None:
-        return _array(module(torch.from_numpy(x)))
-    squares = np.einsum("rw,rw->r", x, x)[:, None]
-    result: Array = x / np.sqrt(squares / x.dtype.type(x.shape[1]) + x.dtype.type(module.eps))
-    result *= _array(module.weight)
-    return result
+        return lambda x: _array(module(torch.from_numpy(x)))
+    gain = _array(module.weight)
+    share, epsilon = gain.dtype.type(1 / len(gain)), gain.dtype.type(module.eps)
+
+    def normalised(x: Float[Array, "rows width"]) -> Float[Array, "rows width"]:
+        scale = np.vecdot(x, x)
+        scale *= share
+        scale += epsilon
+        result: Array = x / np.sqrt(scale, scale)[:, None]
+        result *= gain
+        return result
+
+    return normalised
 
 
 def _array(tensor: Tensor) -> Array:
