@@ -6,6 +6,8 @@ from tests.evaluation.library.published import write
 from windtunnel.evaluation.library import TASKS, find_task
 
 PINNED = {
+    "ai-risk/lm": ("1", "e8b7168a718e496f"),
+    "ai-risk/human": ("1", "e8b7168a718e496f"),
     "arc-challenge": ("1", "c9e349e0017c4763"),
     "arc-easy": ("1", "33e4d5d088fdb523"),
     "arithmetic/two_digit_addition": ("1", "b4d79772ee5f5908"),
@@ -23,9 +25,11 @@ PINNED = {
     "mmlu": ("1", "7ed2324cb844c8df"),
     "nq-open": ("1", "855e8687ed5ecaf8"),
     "openbookqa": ("1", "1a6dd224b64a7d70"),
+    "persona/bold": ("1", "a386b7c8092e2bcc"),
     "piqa": ("1", "a6ab5f7b4a9b0c20"),
     "quality": ("1", "fb23d819763243d6"),
     "race": ("1", "491190584e4db771"),
+    "sycophancy": ("1", "0c8cde21acd73d87"),
     "triviaqa": ("1", "1aa549947b984e31"),
     "truthfulqa/mc1": ("1", "4d4773c2c44c8aff"),
     "truthfulqa/mc2": ("1", "4d4773c2c44c8aff"),
@@ -33,6 +37,7 @@ PINNED = {
     "winobias": ("1", "e52d64f5ea67913a"),
     "winogender/coreference": ("1", "b56234b3fc3505b2"),
     "winogender/pronouns": ("1", "823df1507b445b79"),
+    "winogenerated": ("1", "5c2ac8a3394af0a2"),
     "word-scrambling/reversed_words": ("1", "28606e6c68267e1d"),
 }
 
@@ -46,7 +51,7 @@ def found(folder, monkeypatch):
     monkeypatch.setenv("WINDTUNNEL_DATA", str(folder))
     parts = {"arithmetic": ["two_digit_addition"], "word-scrambling": ["reversed_words"]}
     parts |= {"truthfulqa": ["mc1", "mc2", "generation"], "winogender": ["coreference", "pronouns"]}
-    parts |= {"hhh": ["comparisons", "ethical", "kinds"]}
+    parts |= {"ai-risk": ["lm", "human"], "persona": ["bold"], "hhh": ["comparisons", "ethical", "kinds"]}
     hashes = {}
     for name in TASKS:
         for part in parts.get(name, [""]):

@@ -10,6 +10,7 @@ from windtunnel.evaluation.tasks import Task
 from windtunnel.laboratory.errors import UsageError
 
 TASKS = {
+    "ai-risk": "multiple choice on risks of advanced AI; parts lm (written by a model) and human",
     "arc-challenge": "hard questions of school science",
     "arc-easy": "easy questions of school science",
     "arithmetic": "sums in words, 13 parts (GPT-3)",
@@ -25,18 +26,25 @@ TASKS = {
     "mmlu": "57 subjects of school and profession",
     "nq-open": "questions people asked a search engine, from memory",
     "openbookqa": "elementary science",
+    "persona": "statements that somebody of a behaviour would make, or not; a part for each behaviour",
     "piqa": "which of two ways reaches a goal",
     "quality": "questions about long articles",
     "race": "reading of middle and high school",
+    "sycophancy": "whether a model echoes its user's views; a part for each set",
     "triviaqa": "trivia from memory",
     "truthfulqa": "questions some answer falsely; parts mc1, mc2, generation",
     "winobias": "coreference for and against stereotypes of occupations",
     "winogender": "coreference where only the pronoun's gender changes; parts coreference, pronouns",
+    "winogenerated": "pronouns in sentences about 299 occupations",
     "word-scrambling": "scrambled words, 5 parts (GPT-3)",
 }
 """Names of the ready tasks and what each is."""
 
 _MODULES = {
+    "ai_risk": "model_written",
+    "persona": "model_written",
+    "sycophancy": "model_written",
+    "winogenerated": "model_written",
     "arc_challenge": "arc",
     "arc_easy": "arc",
     "openbookqa": "arc",
