@@ -85,15 +85,15 @@ class Server:
 
 
 def test_a_server_is_asked_again_only_for_what_was_in_flight(tmp_path):
-    count, chunk, kills, connections = 400, 100, 3, 32
+    count, chunk, connections = 600, 100, 32
     server = Server()
     with serving(Starlette(routes=[Route("/v1/completions", server.answer, methods=["POST"])])) as url:
         draw = random.Random(1)
         killed = 0
-        for place in sorted(draw.sample(range(20, count - 100), kills)):
+        for place in sorted(draw.sample(range(20, count - 100), KILLS)):
             process = start(tmp_path, count, chunk, f"openai:m@{url}")
             killed += kill_when(process, lambda place=place: server.answered.total() >= place, 0.02 * draw.random())
-        assert killed == kills
+        assert killed == KILLS
         finish(start(tmp_path, count, chunk, f"openai:m@{url}"))
     results = Results.load(tmp_path)
     assert results.counts == {"planned": count, "scored": count, "refused": 0, "failed": 0, "unasked": 0}
@@ -101,4 +101,4 @@ def test_a_server_is_asked_again_only_for_what_was_in_flight(tmp_path):
         f"prompt {number}" for number in range(count)
     ]
     assert len(server.answered) == count
-    assert server.answered.total() - count <= kills * connections
+    assert server.answered.total() - count <= KILLS * connections

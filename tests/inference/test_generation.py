@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies
+from hypothesis import example, given, settings, strategies
 from scipy.stats import chisquare
 
 from tests.inference import plain
@@ -73,6 +73,8 @@ def test_frequencies_are_the_tempered_probabilities(temperature):
     strategies.sampled_from([None, 0.013, 0.31, 1.0]),
     strategies.floats(0, 1, exclude_max=True),
 )
+@example([0, -1, -2, -3], 1.0, 3, 0.7, None, 0.99)  # of three tokens the first has 0.665, of all 0.644
+@example([0, -1, -2, -3], 1.0, 2, 0.7, None, 0.99)  # of two 0.731: it is enough
 def test_choice_is_the_quantile_of_the_kept_distribution(logits, temperature, top_k, top_p, min_p, uniform):
     logprobs = torch.tensor([logits], dtype=torch.float64).log_softmax(-1)
     sampling = Sampling(1, temperature, top_k, top_p, min_p)
