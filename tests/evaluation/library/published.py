@@ -163,6 +163,28 @@ def write(folder):
     bbh(folder / "bbh")
     bias(folder)
     model_written(folder / "anthropic-evals")
+    superglue(folder / "superglue")
+    pairs = [("e", "It rains."), ("n", "It is cold."), ("c", "It is dry.")]
+    for number in (1, 2, 3):
+        stated = [
+            {"uid": f"u{place}", "context": f"Rain fell {number}.", "hypothesis": claim, "label": label}
+            for place, (label, claim) in enumerate(pairs)
+        ]
+        lines(folder / f"anli/R{number}/test.jsonl", stated)
+        lines(folder / f"anli/R{number}/dev.jsonl", [row | {"context": "Sun shone."} for row in stated])
+    story = {"InputStoryid": "s1"} | {f"InputSentence{number}": f"Ann did {number}." for number in range(1, 5)}
+    story |= {"RandomFifthSentenceQuiz1": "She won.", "RandomFifthSentenceQuiz2": "It snowed.", "AnswerRightEnding": 1}
+    table(
+        folder / "storycloze/cloze_test_test__spring2016 - cloze_test_ALL_test.csv",
+        [story, story | {"InputStoryid": "s2"}],
+    )
+    table(
+        folder / "storycloze/cloze_test_val__spring2016 - cloze_test_ALL_val.csv",
+        [story | {"InputSentence1": "Bob ran.", "RandomFifthSentenceQuiz1": "He lost."}],
+    )
+    names = '(list (description "Ann Lee") (description Bob))'
+    asked = [{"utterance": f"who is {name}?", "url": "", "targetValue": names} for name in ("she", "he")]
+    value(folder / "web-questions/webquestions.examples.test.json", asked)
     replies = ["\n\nHuman: Hi\n\nAssistant: Good day", "\n\nHuman: Hi\n\nAssistant: Go away"]
     options = "Choose. Options:\n (A) [[[Good day]]]\n (B) [[[Go\naway]]]\n\nThe answer is:"
     good = {"prompt": f"\n\nHuman: Hi\n\n\n{options}", "corrects": [" (A)"], "incorrects": [" (B)"]}
@@ -188,6 +210,22 @@ def write(folder):
     context = behaviour | {"ContextString": "Some text", "BehaviorID": "harm_2"}
     table(folder / "harmbench/harmbench_behaviors_text_test.csv", [behaviour, context])
     return folder
+
+
+def superglue(folder):
+    said = {"premise": "Rain fell.", "hypothesis": "It rained", "label": "entailment"}
+    moved = {
+        "premise": "The glass fell.",
+        "choice1": "It broke.",
+        "choice2": "I slept.",
+        "question": "effect",
+        "label": 0,
+    }
+    word = {"word": "bank", "sentence1": "A bank lends.", "sentence2": "The bank is wet.", "label": False}
+    asked = {"question": "is it so", "passage": "It is so.", "label": True}
+    for name, row in (("BoolQ", asked), ("CB", said), ("COPA", moved), ("RTE", said), ("WiC", word)):
+        lines(folder / f"{name}/val.jsonl", [row | {"idx": number} for number in range(2)])
+        lines(folder / f"{name}/train.jsonl", [row | {"idx": 0, "premise": "Snow fell.", "passage": "It was so."}])
 
 
 def model_written(folder):

@@ -101,6 +101,40 @@ def test_piqa():
     assert prompt(find_task("piqa", letters=True)) == "goal 0\nA. one 0\nB. two 0\nAnswer:"
 
 
+def test_superglue_in_the_words_of_gpt_3():
+    assert prompt(find_task("superglue")) == "It is so.\nquestion: is it so?\nanswer:"
+    assert prompt(find_task("superglue/cb")) == ("Rain fell.\nquestion: It rained. true, false, or neither?\nanswer:")
+    assert prompt(find_task("superglue/copa")) == "The glass fell so"
+    assert find_task("superglue/copa").dataset[0].choices == ("it broke.", "I slept.")
+    shown = "Snow fell.\nquestion: It rained True or False?\nanswer: True\n\n"
+    assert (
+        prompt(find_task("superglue/rte", shots=1)) == f"{shown}Rain fell.\nquestion: It rained True or False?\nanswer:"
+    )
+    assert "the word 'bank' used in the same sense" in prompt(find_task("superglue/wic"))
+    targets = {part: find_task(f"superglue/{part}").dataset[0] for part in ("boolq", "cb", "copa", "rte", "wic")}
+    said = {part: sample.choices[sample.target] for part, sample in targets.items()}
+    assert said == {"boolq": "yes", "cb": "true", "copa": "it broke.", "rte": "True", "wic": "no"}
+    with pytest.raises(UsageError, match="no part 'axb'"):
+        find_task("superglue/axb")
+
+
+def test_inference_stories_and_names():
+    assert len(find_task("anli").dataset) == 9
+    second = find_task("anli/R2").dataset[1]
+    assert second.input == "Rain fell 2.\nquestion: It is cold. True, False, or Neither?\nanswer:"
+    assert second.choices[second.target] == "Neither"
+    assert "Sun shone." in prompt(find_task("anli/R1", shots=1))
+    with pytest.raises(UsageError, match="no part 'R4'"):
+        find_task("anli/R4")
+    story = find_task("storycloze", shots=1)
+    assert (
+        prompt(story)
+        == "Bob ran. Ann did 2. Ann did 3. Ann did 4. He lost.\n\nAnn did 1. Ann did 2. Ann did 3. Ann did 4."
+    )
+    assert story.dataset[0].target == 0
+    assert find_task("web-questions").dataset[0].target == ("Ann Lee", "Bob")
+
+
 def test_hellaswag_without_its_marks():
     task = find_task("hellaswag")
     first = task.dataset[0]

@@ -8,6 +8,7 @@ from windtunnel.evaluation.library import TASKS, find_task
 PINNED = {
     "ai-risk/lm": ("1", "e8b7168a718e496f"),
     "ai-risk/human": ("1", "e8b7168a718e496f"),
+    "anli/R1": ("1", "83be5ac961df8279"),
     "arc-challenge": ("1", "c9e349e0017c4763"),
     "arc-easy": ("1", "33e4d5d088fdb523"),
     "arithmetic/two_digit_addition": ("1", "b4d79772ee5f5908"),
@@ -29,11 +30,18 @@ PINNED = {
     "piqa": ("1", "a6ab5f7b4a9b0c20"),
     "quality": ("1", "fb23d819763243d6"),
     "race": ("1", "491190584e4db771"),
+    "storycloze": ("1", "aeb782c18d89f04d"),
+    "superglue/boolq": ("1", "ffeee3b433c3b3d8"),
+    "superglue/cb": ("1", "7d0b5d15e91dca8f"),
+    "superglue/copa": ("1", "3080b2f2595e2ad0"),
+    "superglue/rte": ("1", "f78a7ea5a68e3781"),
+    "superglue/wic": ("1", "68ff1fcb6f3d77d8"),
     "sycophancy": ("1", "0c8cde21acd73d87"),
     "triviaqa": ("1", "1aa549947b984e31"),
     "truthfulqa/mc1": ("1", "4d4773c2c44c8aff"),
     "truthfulqa/mc2": ("1", "4d4773c2c44c8aff"),
     "truthfulqa/generation": ("1", "4d4773c2c44c8aff"),
+    "web-questions": ("1", "6d33207dab2177f7"),
     "winobias": ("1", "e52d64f5ea67913a"),
     "winogender/coreference": ("1", "b56234b3fc3505b2"),
     "winogender/pronouns": ("1", "823df1507b445b79"),
@@ -51,6 +59,7 @@ def found(folder, monkeypatch):
     monkeypatch.setenv("WINDTUNNEL_DATA", str(folder))
     parts = {"arithmetic": ["two_digit_addition"], "word-scrambling": ["reversed_words"]}
     parts |= {"truthfulqa": ["mc1", "mc2", "generation"], "winogender": ["coreference", "pronouns"]}
+    parts |= {"superglue": ["boolq", "cb", "copa", "rte", "wic"], "anli": ["R1"]}
     parts |= {"ai-risk": ["lm", "human"], "persona": ["bold"], "hhh": ["comparisons", "ethical", "kinds"]}
     hashes = {}
     for name in TASKS:

@@ -11,6 +11,7 @@ from windtunnel.laboratory.errors import UsageError
 
 TASKS = {
     "ai-risk": "multiple choice on risks of advanced AI; parts lm (written by a model) and human",
+    "anli": "inference written against models; parts R1, R2, R3",
     "arc-challenge": "hard questions of school science",
     "arc-easy": "easy questions of school science",
     "arithmetic": "sums in words, 13 parts (GPT-3)",
@@ -30,9 +31,12 @@ TASKS = {
     "piqa": "which of two ways reaches a goal",
     "quality": "questions about long articles",
     "race": "reading of middle and high school",
+    "storycloze": "which of two endings a story has",
+    "superglue": "parts boolq, cb, copa, rte, wic, in the words of GPT-3",
     "sycophancy": "whether a model echoes its user's views; a part for each set",
     "triviaqa": "trivia from memory",
     "truthfulqa": "questions some answer falsely; parts mc1, mc2, generation",
+    "web-questions": "questions people asked a search engine, answered by names",
     "winobias": "coreference for and against stereotypes of occupations",
     "winogender": "coreference where only the pronoun's gender changes; parts coreference, pronouns",
     "winogenerated": "pronouns in sentences about 299 occupations",
@@ -52,6 +56,7 @@ _MODULES = {
     "word_scrambling": "gpt3",
     "nq_open": "closed_book",
     "triviaqa": "closed_book",
+    "web_questions": "closed_book",
     "quality": "reading",
     "race": "reading",
 }

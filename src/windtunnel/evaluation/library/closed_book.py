@@ -1,5 +1,6 @@
-"""Questions answered from memory: Natural Questions (open) and TriviaQA."""
+"""Questions answered from memory: Natural Questions (open), TriviaQA and WebQuestions."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from windtunnel.evaluation.tasks import Sample, Task
 
 NQ_SOURCE = "github.com/google-research-datasets/natural-questions (nq_open/NQ-open.dev.jsonl)"
 TRIVIA_SOURCE = "nlp.cs.washington.edu/triviaqa (triviaqa-unfiltered or the rc files)"
+
+WEB_SOURCE = "worksheets.codalab.org (WebQuestions: webquestions.examples.test.json)"
 
 WORDS = Format("Q: {input}\nA:")
 """As GPT-3 was asked (section 3.2)."""
@@ -55,6 +58,22 @@ def triviaqa(
     return _task("triviaqa", asked, train, format, shots, seed, chat, max_new_tokens)
 
 
+def web_questions(
+    directory: str | Path | None = None,
+    *,
+    format: Format = WORDS,
+    shots: int = 0,
+    seed: int = 0,
+    chat: bool = False,
+    max_new_tokens: int = 24,
+) -> Task:
+    """WebQuestions' test split (Berant et al., 2013); arguments as for `nq_open`."""
+    asked = read_web_questions(directory)
+    folder = place("web-questions", WEB_SOURCE, directory)
+    train = read_web_questions(directory, "train") if shots and any(folder.rglob("*examples.train.json")) else []
+    return _task("web-questions", asked, train, format, shots, seed, chat, max_new_tokens)
+
+
 def read_nq_open(directory: str | Path | None = None, split: str = "dev") -> list[Sample]:
     """The samples of `dev` or `train`; every accepted answer is a target.
 
@@ -80,6 +99,29 @@ def read_triviaqa(directory: str | Path | None = None, split: str = "dev") -> li
     path = _trivia_file(directory, split) or find(place("triviaqa", TRIVIA_SOURCE, directory), f"*{split}.json")
     with published(path):
         return [_trivia(row) for row in whole(path)["Data"]]
+
+
+def read_web_questions(directory: str | Path | None = None, split: str = "test") -> list[Sample]:
+    """The samples of `test` or `train`; every name in the published answer is a target.
+
+    Raises:
+        UsageError: The data set is not there.
+        DataError: It is not in the published format.
+    """
+    path = find(place("web-questions", WEB_SOURCE, directory), f"*examples.{split}.json")
+    with published(path):
+        return [
+            Sample(f"{split}-{number}", row["utterance"], _descriptions(row["targetValue"]))
+            for number, row in enumerate(whole(path))
+        ]  # fmt: skip
+
+
+def _descriptions(value: str) -> tuple[str, ...]:
+    """The names in `(list (description "Ann Lee") (description Bob))`."""
+    found = re.findall(r'\(description (?:"((?:[^"\\]|\\.)*)"|([^()]+))\)', value)
+    if not found:
+        raise ValueError(f"{value} describes no answer")
+    return tuple(quoted or plain for quoted, plain in found)
 
 
 def _trivia(row: dict[str, Any]) -> Sample:
