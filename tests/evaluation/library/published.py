@@ -180,7 +180,7 @@ def write(folder):
     )
     table(
         folder / "storycloze/cloze_test_val__spring2016 - cloze_test_ALL_val.csv",
-        [story | {"InputSentence1": "Bob ran.", "RandomFifthSentenceQuiz1": "He lost."}],
+        [story | {"InputStoryid": "v1", "InputSentence1": "Bob ran.", "RandomFifthSentenceQuiz1": "He lost."}],
     )
     names = '(list (description "Ann Lee") (description Bob))'
     asked = [{"utterance": f"who is {name}?", "url": "", "targetValue": names} for name in ("she", "he")]
