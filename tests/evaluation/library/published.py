@@ -164,6 +164,9 @@ def write(folder):
     bias(folder)
     model_written(folder / "anthropic-evals")
     superglue(folder / "superglue")
+    blank = {"sentence": "The cup does not fit the box as _ is too big.", "option1": "the cup", "option2": "the box"}
+    twin = blank | {"sentence": "The cup does not fit the box as _ is too small.", "qID": "AB-2", "answer": "2"}
+    lines(folder / "winogrande/dev.jsonl", [blank | {"qID": "AB-1", "answer": "1"}, twin, twin | {"qID": "CD-1"}])
     pairs = [("e", "It rains."), ("n", "It is cold."), ("c", "It is dry.")]
     for number in (1, 2, 3):
         stated = [

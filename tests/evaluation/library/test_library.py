@@ -135,6 +135,21 @@ def test_inference_stories_and_names():
     assert find_task("web-questions").dataset[0].target == ("Ann Lee", "Bob")
 
 
+def test_winogrande_scores_the_same_words_after_either_option():
+    class Fits(MockModel):
+        def score(self, prompts, continuations, **options):
+            asked.extend(zip(prompts, continuations, strict=True))
+            return super().score(prompts, continuations, **options)
+
+    asked = []
+    task = find_task("winogrande")
+    results = evaluate(task, Fits(), limit=1)
+    assert asked == [(f"The cup does not fit the box as {what}", " is too big.") for what in ("the cup", "the box")]
+    assert set(results.metrics) == {"accuracy", "probability", "chance"}
+    shown = prompt(find_task("winogrande", shots=1))
+    assert shown.startswith("The cup does not fit the box as the box is too small.\n\nThe cup")
+
+
 def test_hellaswag_without_its_marks():
     task = find_task("hellaswag")
     first = task.dataset[0]

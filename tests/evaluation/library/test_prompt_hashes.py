@@ -46,6 +46,7 @@ PINNED = {
     "winogender/coreference": ("1", "b56234b3fc3505b2"),
     "winogender/pronouns": ("1", "823df1507b445b79"),
     "winogenerated": ("1", "5c2ac8a3394af0a2"),
+    "winogrande": ("1", "1d00fcd76edd983f"),
     "word-scrambling/reversed_words": ("1", "28606e6c68267e1d"),
 }
 

@@ -40,6 +40,7 @@ TASKS = {
     "winobias": "coreference for and against stereotypes of occupations",
     "winogender": "coreference where only the pronoun's gender changes; parts coreference, pronouns",
     "winogenerated": "pronouns in sentences about 299 occupations",
+    "winogrande": "what a blank means, by the words after it",
     "word-scrambling": "scrambled words, 5 parts (GPT-3)",
 }
 """Names of the ready tasks and what each is."""
