@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -191,6 +191,7 @@ def test_a_level_is_a_share(level):
     st.integers(0, 2**32),
     st.booleans(),
 )
+@example([-1.008903115526066e-112] * 2, 0.5, 0, False)
 @settings(max_examples=60, deadline=None)
 def test_every_sample_has_an_ordered_interval(values, level, seed, clustered):
     clusters = [index // 2 for index in range(len(values))] if clustered else None

@@ -121,7 +121,8 @@ def bootstrap(
     low, high = found.confidence_interval
     if np.isnan(low) or np.isnan(high):  # BCa has no answer where leaving any one unit out changes nothing
         low, high = np.quantile(found.bootstrap_distribution, [0.5 - wide / 2, 0.5 + wide / 2])
-    return Estimate(value, float(low), float(high), level)
+    low, high = sorted((float(low), float(high)))  # interpolation between equal replicates may swap their last digits
+    return Estimate(value, low, high, level)
 
 
 def _units(
