@@ -49,8 +49,9 @@ if TYPE_CHECKING:
     from windtunnel.studies.self_knowledge import Config
 
 
-FEWEST = 5
-"""Right answers, and wrong ones, that a ranking needs: of fewer its interval says nothing, and it is not tested."""
+FEWEST = 10
+"""Right answers, and wrong ones, that a ranking needs, or it is not tested: of 5 or 6 among 40 that a confidence knows
+nothing of, one in a hundred has an interval above 0.6, and of 10 none in 300."""
 
 
 def ask_given(config: "Config", run: Run) -> None:
