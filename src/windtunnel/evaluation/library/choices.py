@@ -12,12 +12,13 @@ def choice_task(
     asked: Sequence[Sample],
     train: Sequence[Sample],
     *,
-    letters: bool,
-    unconditional: str | None,
     format: Format | None,
     shots: int,
     seed: int,
     chat: bool,
+    letters: bool = False,
+    unconditional: str | None = None,
+    metric: str = "accuracy",
 ) -> Task:
     """A task of questions with choices.
 
@@ -25,12 +26,13 @@ def choice_task(
         name: Of the task.
         asked: Its samples.
         train: Where examples come from; none: from the samples asked.
-        letters: Compare letters of options rather than their text.
-        unconditional: As for `multiple_choice`.
         format: Other words.
         shots: Examples.
         seed: Of the examples.
         chat: Use the chat template.
+        letters: Compare letters of options rather than their text.
+        unconditional: As for `multiple_choice`.
+        metric: The headline metric.
     """
     solver = multiple_choice(
         format or (None if letters else QUESTION),
@@ -39,4 +41,4 @@ def choice_task(
         shots=few_shot(train, shots, test=asked, seed=seed),
         chat=chat,
     )
-    return Task(name, asked, solver, choice_scorer())
+    return Task(name, asked, solver, choice_scorer(), metric)

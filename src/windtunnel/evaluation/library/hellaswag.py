@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from windtunnel.evaluation.library.choices import choice_task
 from windtunnel.evaluation.library.places import find, place, published, rows
-from windtunnel.evaluation.multiple_choice import choice_scorer, multiple_choice
-from windtunnel.evaluation.prompting import Format, few_shot
+from windtunnel.evaluation.prompting import Format
 from windtunnel.evaluation.tasks import Sample, Task
 
 SOURCE = "github.com/rowanz/hellaswag (data/hellaswag_val.jsonl)"
@@ -32,9 +32,10 @@ def hellaswag(
     folder = place("hellaswag", SOURCE, directory)
     asked = read(directory)
     train = read(directory, "train") if shots and any(folder.rglob("hellaswag_train.jsonl")) else []
-    examples = few_shot(train, shots, test=asked, seed=seed)
-    solver = multiple_choice(format or Format("{input}"), shots=examples, chat=chat)
-    return Task("hellaswag", asked, solver, choice_scorer(), metric="accuracy_normalised")
+    words = format or Format("{input}")
+    return choice_task(
+        "hellaswag", asked, train, format=words, shots=shots, seed=seed, chat=chat, metric="accuracy_normalised"
+    )
 
 
 def read(directory: str | Path | None = None, split: str = "val") -> list[Sample]:

@@ -33,7 +33,8 @@ def piqa(
         chat: Use the chat template.
     """
     asked = read(directory)
-    train = read(directory, "train") if shots and _has(directory, "train") else []
+    there = any(place("piqa", SOURCE, directory).rglob("train.jsonl"))
+    train = read(directory, "train") if shots and there else []
     return choice_task(
         "piqa",
         asked,
@@ -65,7 +66,3 @@ def read(directory: str | Path | None = None, split: str = "valid") -> list[Samp
             Sample(f"{split}-{number}", row["goal"], label, (row["sol1"], row["sol2"]))
             for number, (row, label) in enumerate(zip(items, right, strict=True))
         ]
-
-
-def _has(directory: str | Path | None, split: str) -> bool:
-    return any(place("piqa", SOURCE, directory).rglob(f"{split}.jsonl"))

@@ -29,17 +29,9 @@ def storycloze(
         seed: Of the examples.
         chat: Use the chat template.
     """
-    return choice_task(
-        "storycloze",
-        read(directory),
-        read(directory, "val") if shots else [],
-        letters=False,
-        unconditional=None,
-        format=format or Format("{input}"),
-        shots=shots,
-        seed=seed,
-        chat=chat,
-    )
+    asked, train = read(directory), read(directory, "val") if shots else []
+    words = format or Format("{input}")
+    return choice_task("storycloze", asked, train, format=words, shots=shots, seed=seed, chat=chat)
 
 
 def read(directory: str | Path | None = None, split: str = "test") -> list[Sample]:
