@@ -110,7 +110,9 @@ def test_superglue_in_the_words_of_gpt_3():
     assert (
         prompt(find_task("superglue/rte", shots=1)) == f"{shown}Rain fell.\nquestion: It rained True or False?\nanswer:"
     )
-    assert "the word 'bank' used in the same sense" in prompt(find_task("superglue/wic"))
+    assert "the word 'bank' used in the same way in the two sentences above?\nanswer:" in prompt(
+        find_task("superglue/wic")
+    )
     targets = {part: find_task(f"superglue/{part}").dataset[0] for part in ("boolq", "cb", "copa", "rte", "wic")}
     said = {part: sample.choices[sample.target] for part, sample in targets.items()}
     assert said == {"boolq": "yes", "cb": "true", "copa": "it broke.", "rte": "True", "wic": "no"}
@@ -121,7 +123,7 @@ def test_superglue_in_the_words_of_gpt_3():
 def test_inference_stories_and_names():
     assert len(find_task("anli").dataset) == 9
     second = find_task("anli/R2").dataset[1]
-    assert second.input == "Rain fell 2.\nquestion: It is cold. True, False, or Neither?\nanswer:"
+    assert second.input == "Rain fell 2.\nQuestion: It is cold. True, False, or Neither?"
     assert second.choices[second.target] == "Neither"
     assert "Sun shone." in prompt(find_task("anli/R1", shots=1))
     with pytest.raises(UsageError, match="no part 'R4'"):

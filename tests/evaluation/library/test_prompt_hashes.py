@@ -8,7 +8,7 @@ from windtunnel.evaluation.library import TASKS, find_task
 PINNED = {
     "ai-risk/lm": ("1", "e8b7168a718e496f"),
     "ai-risk/human": ("1", "e8b7168a718e496f"),
-    "anli/R1": ("1", "83be5ac961df8279"),
+    "anli/R1": ("1", "78a7d7d5becbd825"),
     "arc-challenge": ("1", "c9e349e0017c4763"),
     "arc-easy": ("1", "33e4d5d088fdb523"),
     "arithmetic/two_digit_addition": ("1", "b4d79772ee5f5908"),
@@ -35,7 +35,7 @@ PINNED = {
     "superglue/cb": ("1", "7d0b5d15e91dca8f"),
     "superglue/copa": ("1", "3080b2f2595e2ad0"),
     "superglue/rte": ("1", "f78a7ea5a68e3781"),
-    "superglue/wic": ("1", "68ff1fcb6f3d77d8"),
+    "superglue/wic": ("1", "a11aeda74de8c1af"),
     "sycophancy": ("1", "0c8cde21acd73d87"),
     "triviaqa": ("1", "1aa549947b984e31"),
     "truthfulqa/mc1": ("1", "4d4773c2c44c8aff"),

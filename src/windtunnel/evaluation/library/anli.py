@@ -11,7 +11,8 @@ from windtunnel.laboratory.errors import UsageError
 SOURCE = "github.com/facebookresearch/anli (folders R1, R2, R3)"
 
 LABELS = {"e": "True", "c": "False", "n": "Neither"}
-"""What a model is to say of each published label, as GPT-3 was asked (Appendix G)."""
+"""What a model is to say of each published label; the words are those of GPT-3 (Figures G.2, G.7 and G.10), without the
+name of the round that stands before them there."""
 
 ROUNDS = ("R1", "R2", "R3")
 
@@ -20,7 +21,6 @@ def anli(
     directory: str | Path | None = None,
     *,
     part: str | None = None,
-    unconditional: str | None = None,
     format: Format | None = None,
     shots: int = 0,
     seed: int = 0,
@@ -31,7 +31,6 @@ def anli(
     Args:
         directory: The folder of the data set.
         part: `R1`, `R2` or `R3`; by default all rounds.
-        unconditional: As for `multiple_choice`, for instance `answer:`.
         format: Other words around the question.
         shots: Examples about other contexts, from the development split.
         seed: Of the examples.
@@ -40,17 +39,9 @@ def anli(
     Raises:
         UsageError: There is no such round.
     """
-    return choice_task(
-        f"anli/{part}" if part else "anli",
-        read(directory, part),
-        read(directory, part, "dev") if shots else [],
-        letters=False,
-        unconditional=unconditional,
-        format=format or Format("{input}"),
-        shots=shots,
-        seed=seed,
-        chat=chat,
-    )
+    asked, train = read(directory, part), read(directory, part, "dev") if shots else []
+    name, words = f"anli/{part}" if part else "anli", format or Format("{input}")
+    return choice_task(name, asked, train, format=words, shots=shots, seed=seed, chat=chat)
 
 
 def read(directory: str | Path | None = None, part: str | None = None, split: str = "test") -> list[Sample]:
@@ -68,7 +59,7 @@ def read(directory: str | Path | None = None, part: str | None = None, split: st
         path = find(folder, f"{name}/{split}.jsonl")
         with published(path):
             for row in rows(path):
-                words = f"{row['context']}\nquestion: {row['hypothesis']} True, False, or Neither?\nanswer:"
+                words = f"{row['context']}\nQuestion: {row['hypothesis']} True, False, or Neither?"
                 target = list(LABELS).index(row["label"])
                 samples.append(
                     Sample(

@@ -1,4 +1,4 @@
-"""Five tasks of SuperGLUE (Wang et al., 2019; arXiv:1905.00537), in the words of GPT-3 (Appendix G)."""
+"""Five tasks of SuperGLUE (Wang et al., 2019), in the words of GPT-3 (Figures G.5 and G.29 to G.32)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ PARTS = {
         ("no", "yes"),
         lambda row: (
             f"{row['sentence1']}\n{row['sentence2']}\n"
-            f"question: Is the word '{row['word']}' used in the same sense in the two sentences above?\nanswer:"
+            f"question: Is the word '{row['word']}' used in the same way in the two sentences above?\nanswer:"
         ),
     ),
 }
@@ -91,12 +91,11 @@ def superglue(
         UsageError: There is no such part.
     """
     asked = read(directory, part)
-    train = read(directory, part, "train") if shots and _has(directory, part, "train") else []
+    there = any(place("superglue", SOURCE, directory).rglob(f"{PARTS[part].folder}/train.jsonl"))
     return choice_task(
         f"superglue/{part}",
         asked,
-        train,
-        letters=False,
+        read(directory, part, "train") if shots and there else [],
         unconditional=unconditional,
         format=format or Format("{input}"),
         shots=shots,
@@ -130,7 +129,3 @@ def _continued(sentence: str) -> str:
     """A sentence as it goes on after `because`: the first letter is small, unless the first word is `I`."""
     stripped = sentence.strip()
     return stripped if stripped.split()[0] in ("I", "I'm", "I'd", "I've") else stripped[:1].lower() + stripped[1:]
-
-
-def _has(directory: str | Path | None, part: str, split: str) -> bool:
-    return any(place("superglue", SOURCE, directory).rglob(f"{PARTS[part].folder}/{split}.jsonl"))
