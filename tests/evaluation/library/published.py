@@ -55,6 +55,20 @@ def science(number, labels="ABCD"):
 
 def write(folder):
     """Every data set under one folder, as WINDTUNNEL_DATA names it."""
+    questions(folder)
+    passages(folder)
+    answers(folder)
+    truthfulqa(folder / "truthfulqa")
+    bbh(folder / "bbh")
+    bias(folder)
+    model_written(folder / "anthropic-evals")
+    superglue(folder / "superglue")
+    sentences(folder)
+    replies(folder)
+    return folder
+
+
+def questions(folder):
     lines(folder / "bbq/data/Age.jsonl", [BBQ, BBQ | {"example_id": 1, "question_index": "2", "context": "It rained."}])
     ways = [{"goal": f"goal {number}", "sol1": f"one {number}", "sol2": f"two {number}"} for number in range(3)]
     lines(folder / "piqa/data/valid.jsonl", ways)
@@ -83,6 +97,9 @@ def write(folder):
         rows = [[f"{split} {row[0]}", *row[1:]] for row in subject]
         table(folder / f"mmlu/{split}/high_school_physics_{split}.csv", rows, header=False)
         table(folder / f"mmlu/{split}/anatomy_{split}.csv", rows, header=False)
+
+
+def passages(folder):
     lines(
         folder / "lambada/lambada_test.jsonl", [{"text": "he said to Gabriel"}, {"text": 'and "yes" is what he said.'}]
     )
@@ -109,6 +126,9 @@ def write(folder):
     }
     other = {"article_id": "b", "article": "Short.", "questions": [question | {"question_unique_id": "b_1"}]}
     lines(folder / "quality/QuALITY.v1.0.1.htmlstripped.dev", [article, other])
+
+
+def answers(folder):
     sums = [
         {"question": f"What is {n}+{n}?", "answer": f"It is <<{n}+{n}={2 * n}>>{2 * n}.\n#### {2 * n}"}
         for n in (600, 1)
@@ -144,6 +164,12 @@ def write(folder):
         lines(folder / f"gpt3-data/data/{part}.jsonl", rows)
     words = [{"context": f"\n{word[::-1]} =", "completion": f" {word}"} for word in ("casino", "sticks")]
     lines(folder / "gpt3-data/data/reversed_words.jsonl.gz", words)
+    names = '(list (description "Ann Lee") (description Bob))'
+    asked = [{"utterance": f"who is {name}?", "url": "", "targetValue": names} for name in ("she", "he")]
+    value(folder / "web-questions/webquestions.examples.test.json", asked)
+
+
+def truthfulqa(folder):
     truth = {
         "Type": "Adversarial",
         "Category": "Myths",
@@ -153,17 +179,16 @@ def write(folder):
         "Incorrect Answers": "Yes; It is",
         "Source": "",
     }
-    table(folder / "truthfulqa/TruthfulQA.csv", [truth, truth | {"Question": "Are you sure?"}])
+    table(folder / "TruthfulQA.csv", [truth, truth | {"Question": "Are you sure?"}])
     for what, word in (("truth", "True"), ("info", "Helpful")):
         rows = [
             {"prompt": f"Q: A?\nA: B\nC\n{word}:", "completion": " yes"},
             {"prompt": f"Q: D?\nA: E\n{word}:", "completion": " no"},
         ]
-        lines(folder / f"truthfulqa/finetune_{what}.jsonl", rows)
-    bbh(folder / "bbh")
-    bias(folder)
-    model_written(folder / "anthropic-evals")
-    superglue(folder / "superglue")
+        lines(folder / f"finetune_{what}.jsonl", rows)
+
+
+def sentences(folder):
     blank = {"sentence": "The cup does not fit the box as _ is too big.", "option1": "the cup", "option2": "the box"}
     twin = blank | {"sentence": "The cup does not fit the box as _ is too small.", "qID": "AB-2", "answer": "2"}
     lines(folder / "winogrande/dev.jsonl", [blank | {"qID": "AB-1", "answer": "1"}, twin, twin | {"qID": "CD-1"}])
@@ -185,18 +210,18 @@ def write(folder):
         folder / "storycloze/cloze_test_val__spring2016 - cloze_test_ALL_val.csv",
         [story | {"InputStoryid": "v1", "InputSentence1": "Bob ran.", "RandomFifthSentenceQuiz1": "He lost."}],
     )
-    names = '(list (description "Ann Lee") (description Bob))'
-    asked = [{"utterance": f"who is {name}?", "url": "", "targetValue": names} for name in ("she", "he")]
-    value(folder / "web-questions/webquestions.examples.test.json", asked)
-    replies = ["\n\nHuman: Hi\n\nAssistant: Good day", "\n\nHuman: Hi\n\nAssistant: Go away"]
+
+
+def replies(folder):
+    turns = ["\n\nHuman: Hi\n\nAssistant: Good day", "\n\nHuman: Hi\n\nAssistant: Go away"]
     options = "Choose. Options:\n (A) [[[Good day]]]\n (B) [[[Go\naway]]]\n\nThe answer is:"
     good = {"prompt": f"\n\nHuman: Hi\n\n\n{options}", "corrects": [" (A)"], "incorrects": [" (B)"]}
-    good |= {"text_correct": replies[0], "text_incorrect": replies[1]}
+    good |= {"text_correct": turns[0], "text_incorrect": turns[1]}
     bad = good | {
         "corrects": [" (B)"],
         "incorrects": [" (A)"],
-        "text_correct": replies[1],
-        "text_incorrect": replies[0],
+        "text_correct": turns[1],
+        "text_incorrect": turns[0],
     }
     evals = folder / "constitutional-harmlessness/evals"
     lines(evals / "438HHHEvaluations.jsonl", [good, bad])
@@ -212,7 +237,6 @@ def write(folder):
     }
     context = behaviour | {"ContextString": "Some text", "BehaviorID": "harm_2"}
     table(folder / "harmbench/harmbench_behaviors_text_test.csv", [behaviour, context])
-    return folder
 
 
 def superglue(folder):
