@@ -97,6 +97,42 @@ def test_prose_is_kept_and_lists_tables_and_code_are_not(tmp_path):
     assert list(both("english", tmp_path)[packages([tmp_path])[0].split == "test"]) == [kept]
 
 
+def test_docstrings_are_found_wherever_a_statement_can_stand(tmp_path):
+    (tmp_path / "one").mkdir()
+    words = ["module", "try", "handler", "orelse", "finally", "case", "nested", "asynchronous"]
+    said = dict(zip(words, map(prose, words), strict=True))
+    source = f'''"""{said["module"]}"""
+try:
+    def f():
+        """{said["try"]}"""
+except OSError:
+    class A:
+        """{said["handler"]}"""
+else:
+    while x:
+        pass
+    else:
+        def g():
+            """{said["orelse"]}"""
+finally:
+    with x:
+        def h():
+            """{said["finally"]}"""
+match x:
+    case 1:
+        class B:
+            """{said["case"]}"""
+            if x:
+                def i(self):
+                    """{said["nested"]}"""
+                    async def j():
+                        """{said["asynchronous"]}"""
+'''
+    (tmp_path / "one" / "module.py").write_text(source)
+    [text] = both("english", tmp_path)[packages([tmp_path])[0].split == "test"]
+    assert set(text.split("\n\n")) == set(said.values())
+
+
 def test_what_cannot_be_read_is_passed_over(root):
     folder = root / "package3"
     (folder / "binary.py").write_bytes(b'"""' + prose("zero").encode() + b'\0"""')
