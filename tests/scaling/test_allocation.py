@@ -3,13 +3,14 @@
 import csv
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from windtunnel.laboratory.errors import UsageError
+from windtunnel.laboratory.errors import DataError, UsageError
 from windtunnel.scaling.allocation import APPROACHES, compare, optimal_sizes
 from windtunnel.scaling.allocation_report import exponents, rows, sizes
 from windtunnel.scaling.published import find_published
@@ -126,6 +127,19 @@ def test_an_approach_without_an_answer_says_why():
     assert "2 budgets" in parabola.warnings[0]
     with pytest.raises(UsageError, match="parameters"):
         compare(tokens=tokens, loss=tokens)
+
+
+def test_where_the_loss_does_not_fall_with_both_no_size_is_best():
+    grid = np.geomspace(1e7, 1e9, 5)
+    parameters, tokens = (each.ravel() for each in np.meshgrid(grid, 20 * grid))
+    for law in (replace(LAW, A=0.0), replace(LAW, B=0.0)):
+        with pytest.raises(DataError, match="no size near"):
+            optimal_sizes(law, grid, 6 * grid, 120 * grid**2)
+    loss = LAW.E + LAW.B * tokens**-LAW.beta
+    found = compare(parameters=parameters, tokens=tokens, loss=loss, bootstrap=0)
+    projected = next(each for each in found if each.approach == "projection")
+    assert projected.exponent is None
+    assert "no size near" in projected.warnings[0]
 
 
 def test_a_comparison_as_a_table_and_as_figures():

@@ -8,6 +8,7 @@ Porian et al., 2024; arXiv:2406.19146).
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -191,7 +192,13 @@ def optimal_sizes(law: Chinchilla, parameters: Floats, cost: Floats, flops: Floa
         parameters: Sizes at which the cost is known.
         cost: FLOPs per token at those.
         flops: Budgets.
+
+    Raises:
+        DataError: The loss does not fall with parameters, or not with tokens, within any size near those given.
     """
+    flat = "The surface hardly falls with one of parameters and tokens, so no size near those trained is best."
+    if min(law.A, law.B, law.alpha, law.beta) <= 0:
+        raise DataError(flat)
     x, y = np.log(parameters), np.log(cost)
     curve = np.polyfit(x, y, min(2, len(np.unique(x)) - 1))
     grid = np.linspace(x.min() - 12, x.max() + 12, 1_000)
@@ -199,7 +206,10 @@ def optimal_sizes(law: Chinchilla, parameters: Floats, cost: Floats, flops: Floa
     slope = np.maximum(np.polyval(np.polyder(curve), inside), 1e-3)
     spent = np.polyval(curve, inside) + slope * (grid - inside)
     log_tokens = (law.alpha * grid - np.log(law.alpha * law.A / (slope * law.beta * law.B))) / law.beta
-    return np.asarray(np.exp(np.interp(np.log(flops), np.maximum.accumulate(spent + log_tokens), grid)))
+    budget = np.maximum.accumulate(spent + log_tokens)
+    if np.log(flops).min() < budget[0] or np.log(flops).max() > budget[-1]:
+        raise DataError(flat)
+    return np.asarray(np.exp(np.interp(np.log(flops), budget, grid)))
 
 
 def _envelope(count: Counted, rows: Runs, bootstrap: int, level: float, seed: int) -> Allocation:
@@ -294,10 +304,16 @@ def _read_surface(
         def exponent(law: Chinchilla) -> float:
             return float(np.polyfit(np.log(flops), np.log(optimal_sizes(law, n, spent / d, flops)), 1)[0])
 
-        sizes = optimal_sizes(surface.law, n, spent / d, flops)
+        try:
+            sizes = optimal_sizes(surface.law, n, spent / d, flops)
+        except DataError as error:
+            return Allocation(name, count.name, warnings=[str(error), *surface.warnings])
         inside = (sizes >= n.min()) & (sizes <= n.max())
         warnings = [] if inside.all() else ["The surface's best sizes leave the range of sizes trained."]
-        drawn = [exponent(law) for law in surface.refits]
+        drawn = []
+        for law in surface.refits:
+            with suppress(DataError):
+                drawn.append(exponent(law))
         found, more = _estimate(exponent(surface.law), drawn, bootstrap, level, surface.inflation)
         return Allocation(name, count.name, found, flops, sizes, inside, [*warnings, *surface.warnings, *more])
 
