@@ -33,7 +33,7 @@ def show_repeats(table: "Table", run: Run) -> None:
     data["unique part alone"] = alone
     left.set(xscale="log", xlabel="repeats of the subset", ylabel="nats per token", title="test loss")
     right.set(xscale="log", xlabel="repeats of the subset", title="loss on the subset")
-    right.legend(title="repeated", title_fontsize=8.5)
+    right.legend(title="repeated", fontsize=7.5, title_fontsize=7.5, loc="upper right")
     caption = "Loss after training on streams of as many tokens; shaded: range over seeds. At 1 all tokens are unique."
     run.figure("repeats", figure, caption, data)
 
