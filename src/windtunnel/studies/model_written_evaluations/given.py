@@ -18,6 +18,7 @@ from windtunnel.evaluation.tasks import Task
 from windtunnel.laboratory import plots
 from windtunnel.laboratory.errors import DataError, UsageError
 from windtunnel.laboratory.run import Run
+from windtunnel.studies.model_written_evaluations.introductions import ask_after_introductions
 
 if TYPE_CHECKING:
     from windtunnel.models.interface import LanguageModel
@@ -53,6 +54,7 @@ def study_given(config: "Config", run: Run) -> None:
     run.section("An evaluation that the model writes and filters itself", "Sections 3.1 to 3.4, with its own limits.")
     _write(config, model, run)
     _sycophancy(config, model, run)
+    ask_after_introductions(config, model, run)
     run.section("The published sets", "Yes-rates and letters beside every share of matching answers.")
     try:
         statements = persona(config.published or None)

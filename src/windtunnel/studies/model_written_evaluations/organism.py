@@ -12,6 +12,7 @@ from windtunnel.data.worlds.sycophancy import Comparisons, Dialogue, Dialogues, 
 from windtunnel.laboratory.run import Run
 from windtunnel.models.counting import count_parameters
 from windtunnel.models.transformer import Transformer, TransformerConfig
+from windtunnel.statistics.estimates import Estimate
 from windtunnel.studies.model_written_evaluations.preference import (
     answer_logprobs,
     comparison_loss,
@@ -82,12 +83,12 @@ class Member:
 
 def family(config: "Config", run: Run) -> list[Member]:
     """Every width with every seed, the widest first so that the workers end together."""
-    widest = max(config.widths)
+    trained = sorted(config.widths)[-config.preferred_widths :]
     return [
         Member(
             width,
             number,
-            width == widest,
+            width in trained,
             config,
             run.child(f"width-{width}-seed-{number}"),
             run.seed_for("world", number),
@@ -98,14 +99,14 @@ def family(config: "Config", run: Run) -> list[Member]:
 
 
 def grow(member: Member) -> dict[str, Any]:
-    """Train a member and measure it; the widest also by preferences. What is finished is read back."""
+    """Train a member and measure it; the wider ones also by preferences. What is finished is read back."""
     return member.run.stage("measured", lambda: _grow(member))
 
 
 def _grow(member: Member) -> dict[str, Any]:
     config, run, world = member.config, member.run, member.world
     model = Transformer(member.shape, torch.Generator().manual_seed(run.seed_for("weights")))
-    train(model, next_token, world, _training(config, config.steps), run=run.child("dialogues"), device=run.device)
+    train(model, next_token, world, training(config, config.steps), run=run.child("dialogues"), device=run.device)
     asked = world.balanced(config.repeats, torch.Generator().manual_seed(run.seed_for("asked")))
     found = {"parameters": count_parameters(member.shape).non_embedding, **measure(model, asked, world, run.device)}
     found["opinion"] = kept_opinion(model, world, run.device)
@@ -146,8 +147,8 @@ def _prefer(member: Member, model: nn.Module, asked: Dialogue) -> dict[str, Any]
     config, run, world = member.config, member.run, member.world
     judge = Transformer(member.shape, torch.Generator().manual_seed(run.seed_for("judge")))
     comparisons = member.comparisons
-    training = _training(config, config.judge_steps)
-    train(judge, comparison_loss(world), comparisons, training, run=run.child("judge"), device=run.device)
+    settings = training(config, config.judge_steps)
+    train(judge, comparison_loss(world), comparisons, settings, run=run.child("judge"), device=run.device)
     before = copy.deepcopy(model).eval()
     path: list[dict[str, Any]] = []
 
@@ -155,7 +156,7 @@ def _prefer(member: Member, model: nn.Module, asked: Dialogue) -> dict[str, Any]
         return measure(policy, asked, world, run.device)
 
     every = max(config.policy_steps // config.policy_points, 1)
-    settings = _training(config, config.policy_steps, rate=config.policy_rate, evaluate_every=every)
+    settings = training(config, config.policy_steps, rate=config.policy_rate, evaluate_every=every)
     result = train(
         model,
         policy_gradient(world, judge, before, config.penalty),
@@ -176,18 +177,25 @@ def _prefer(member: Member, model: nn.Module, asked: Dialogue) -> dict[str, Any]
     return {
         "path": path,
         "margin": _by_domain(agrees[:, 0], asked.domain),
+        "agreement": _by_domain(agrees[:, 0].sigmoid(), asked.domain),
         "prefers": _by_domain((agrees[:, 0] > 0).double(), asked.domain),
         "optimum": _by_domain(optimum, asked.domain),
     }
+
+
+def over_seeds(numbers: np.ndarray) -> Estimate:
+    """The mean, with the range over few seeds as its interval."""
+    return Estimate(float(numbers.mean()), float(numbers.min()), float(numbers.max()))
 
 
 def _by_domain(values: Tensor, domain: Tensor) -> np.ndarray:
     return np.array([float(values[domain == number].double().mean()) for number in range(len(DOMAINS))])
 
 
-def _training(
+def training(
     config: "Config", steps: int, rate: float | None = None, evaluate_every: int | None = None
 ) -> TrainingConfig:
+    """How the organisms are trained: AdamW with a cosine; checkpoints at the end."""
     return TrainingConfig(
         steps=steps,
         batch_size=config.batch_size,

@@ -9,9 +9,8 @@ from windtunnel.laboratory import plots
 from windtunnel.laboratory.errors import DataError
 from windtunnel.laboratory.run import Run
 from windtunnel.laboratory.sweeps import Backend, sweep, values
-from windtunnel.statistics.estimates import Estimate
 from windtunnel.statistics.intervals import mean
-from windtunnel.studies.model_written_evaluations.organism import DOMAINS, family, grow
+from windtunnel.studies.model_written_evaluations.organism import DOMAINS, family, grow, over_seeds
 
 if TYPE_CHECKING:
     from windtunnel.studies.model_written_evaluations import Config
@@ -21,6 +20,9 @@ Grown = list[dict[str, Any]]
 
 COPIES = [place for place, domain in enumerate(DOMAINS) if domain.matching > 0.5]
 NEUTRAL = [place for place, domain in enumerate(DOMAINS) if domain.matching == 0.5]
+DIFFER = 0.02
+"""Standard deviation over domains below which a model's behaviours, or preferences, are all the same."""
+
 LIKED = [place for place, domain in enumerate(DOMAINS) if domain.prefers > 0.5]
 
 
@@ -38,7 +40,7 @@ def study_organism(config: "Config", run: Run) -> None:
         "planted probability in each of six domains; the user speaks of several topics and asks about one.",
     )
     found = _size_trends(grown, run)
-    _prediction(grown, run)
+    small_predicts_large(grown, run)
     _show_sizes(grown, run)
     _conclude_sizes(grown, largest, found, run)
     run.section(
@@ -48,6 +50,7 @@ def study_organism(config: "Config", run: Run) -> None:
     )
     _show_steps(largest, run)
     _conclude_steps(largest, run)
+    agreement_with_size(grown, run)
 
 
 def _size_trends(grown: Grown, run: Run) -> list[Trend]:
@@ -72,27 +75,57 @@ def _size_trends(grown: Grown, run: Run) -> list[Trend]:
     return found
 
 
-def _prediction(grown: Grown, run: Run) -> None:
-    """How well each size predicts what the largest does, over domains (appendix A.2 of the paper)."""
+def small_predicts_large(grown: Grown, run: Run) -> None:
+    """How well each size predicts what the largest does, over domains (appendix A.2 of the paper), for every seed."""
     sizes = sorted({each["parameters"] for each in grown})
-    means = [np.mean([each["matching"] for each in grown if each["parameters"] == size], axis=0) for size in sizes]
-    rows = [
-        {"parameters": size, "correlation with the largest": float(np.corrcoef(mine, means[-1])[0, 1])}
-        for size, mine in zip(sizes[:-1], means[:-1], strict=True)
-        if np.ptp(mine) > 0 and np.ptp(means[-1]) > 0
-    ]
-    if rows:
-        run.table("prediction", rows, "Whether a small model's behaviours are the largest one's, over six domains.")
+    behaviours = {(each["parameters"], each["number"]): each["matching"] for each in grown}
+    largest = np.stack([row for (size, _), row in behaviours.items() if size == sizes[-1]])
+    if len(sizes) < 2 or largest.std(1).min() < DIFFER:
+        run.conclude("small-predicts-large", note="Needs a smaller size, and behaviours of the largest that differ.")
+        return
+    numbers = sorted({number for _, number in behaviours})
+    rows = []
+    for size in sizes[:-1]:
+        pairs = [(behaviours[size, number], behaviours[sizes[-1], number]) for number in numbers]
+        found = over_seeds(np.array([np.corrcoef(*pair)[0, 1] for pair in pairs]))
+        rows.append({"parameters": size, "correlation": found.value, "least": found.low, "most": found.high})
+    run.table("prediction", rows, "Whether a small model's behaviours are the largest one's, over six domains.")
+    run.conclude("small-predicts-large", found, evidence="prediction", note=f"{size:,} of {sizes[-1]:,} parameters.")
+
+
+def agreement_with_size(grown: Grown, run: Run) -> None:
+    """Whether larger policies show what larger preference models prefer, over domains (appendix A.1 of the paper)."""
+    rows = []
+    for each in grown:
+        told = each.get("preferences")
+        if told is not None:
+            related = float(np.corrcoef(told["agreement"], told["path"][-1]["matching"])[0, 1])
+            rows.append(Measured("agreement", each["parameters"], related, f"{each['width']}/{each['number']}"))
+    sizes = sorted({row.x for row in rows})
+    if len(sizes) < 2 or len(rows) < 3:
+        run.conclude("agreement-with-size", note="Needs preference training at two widths; set preferred_widths.")
+        return
+    largest = [each["preferences"]["agreement"].std() for each in grown if each["parameters"] == sizes[-1]]
+    if min(largest) < DIFFER:
+        run.conclude("agreement-with-size", note="The largest preference model prefers nothing more than another.")
+        return
+    table = []
+    for size in sizes:
+        found = over_seeds(np.array([row.value for row in rows if row.x == size]))
+        table.append({"parameters": size, "correlation": found.value, "least": found.low, "most": found.high})
+    run.table("agreement", table, "Over six domains: what the preference model prefers and what its policy does.")
+    slope = trends(rows, generator=run.generator("agreement"))[0].slope
+    run.conclude("agreement-with-size", slope, evidence="agreement")
 
 
 def _conclude_sizes(grown: Grown, largest: Grown, found: list[Trend], run: Run) -> None:
     planted = np.array([domain.matching for domain in DOMAINS])
     gaps = np.abs(np.stack([each["matching"] for each in largest]) - planted).max(1)
-    run.conclude("sycophancy-planted", _over_seeds(gaps), evidence="sizes")
+    run.conclude("sycophancy-planted", over_seeds(gaps), evidence="sizes")
     high = [place for place, domain in enumerate(DOMAINS) if domain.matching == planted.max()]
     swings = np.array([each["swing"][high].mean() for each in largest])
-    run.conclude("sycophancy-swing", _over_seeds(swings), evidence="sizes")
-    run.conclude("opinion-kept", _over_seeds(np.array([each["opinion"] for each in largest])))
+    run.conclude("sycophancy-swing", over_seeds(swings), evidence="sizes")
+    run.conclude("opinion-kept", over_seeds(np.array([each["opinion"] for each in largest])))
     if not found:
         for claim in ("rises-with-size", "neutral-with-size", "trends-told-right"):
             run.conclude(claim, note="A trend needs models of several widths.")
@@ -113,20 +146,20 @@ def _conclude_sizes(grown: Grown, largest: Grown, found: list[Trend], run: Run) 
 def _conclude_steps(largest: Grown, run: Run) -> None:
     told = [each["preferences"] for each in largest]
     run.conclude(
-        "preference-model", _over_seeds(np.array([each["margin"][LIKED].mean() for each in told])), evidence="steps"
+        "preference-model", over_seeds(np.array([each["margin"][LIKED].mean() for each in told])), evidence="steps"
     )
     begins, ends = (np.stack([each["path"][place]["matching"] for each in told]) for place in (0, -1))
     optimum = np.stack([each["optimum"] for each in told])
     change = (ends - begins)[:, LIKED].mean(1)
     run.conclude("rises-with-steps", mean(change) if len(change) > 1 else float(change[0]), evidence="steps")
-    run.conclude("reaches-optimum", _over_seeds(np.abs(ends - optimum).mean(1)), evidence="steps")
+    run.conclude("reaches-optimum", over_seeds(np.abs(ends - optimum).mean(1)), evidence="steps")
     moved = (optimum - begins).std(1)
     if (moved < 0.01).any():
         run.conclude("follows-preferences", note="The preference model has no preferences to follow.")
         return
     changes = zip(ends - begins, optimum - begins, strict=True)
     related = np.array([np.corrcoef(one, other)[0, 1] for one, other in changes])
-    run.conclude("follows-preferences", _over_seeds(related), evidence="steps")
+    run.conclude("follows-preferences", over_seeds(related), evidence="steps")
     rows = [
         {
             "domain": domain.name,
@@ -141,11 +174,6 @@ def _conclude_steps(largest: Grown, run: Run) -> None:
         for place, domain in enumerate(DOMAINS)
     ]
     run.table("preferences", rows, "What the preference model prefers, and what training by it does; means over seeds.")
-
-
-def _over_seeds(numbers: np.ndarray) -> Estimate:
-    """The mean, with the range over few seeds as its interval."""
-    return Estimate(float(numbers.mean()), float(numbers.min()), float(numbers.max()))
 
 
 def _show_sizes(grown: Grown, run: Run) -> None:
