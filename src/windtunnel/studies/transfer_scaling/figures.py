@@ -65,9 +65,11 @@ def _arrow(axis: Any, grid: Grid, size: float) -> None:
 
 def _size_axis(axis: Any, sizes: Floats) -> None:
     """A logarithmic axis of parameters, labelled at the sizes trained."""
-    at = np.unique(sizes)
+    from matplotlib.ticker import EngFormatter
+
     axis.set_xscale("log")
-    axis.set_xticks(at, [f"{size:,.0f}" for size in at], minor=False)
+    axis.set_xticks(np.unique(sizes), minor=False)
+    axis.xaxis.set_major_formatter(EngFormatter(places=0, sep=""))
     axis.set_xticks([], minor=True)
     axis.set_xlabel("parameters N")
 
