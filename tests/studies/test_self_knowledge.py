@@ -20,6 +20,7 @@ TINY = {
     "tuning_steps": 10,
     "shuffles": 2,
     "lettered": 2,
+    "lettered_widths": [8],
     "items": 8,
     "lettered_steps": 40,
     "reward_steps": 20,
@@ -43,7 +44,7 @@ def test_every_part_is_measured_and_shown(tiny):
     assert all(found[claim.id] == "replicated" for claim in KNOWN)
     contents = json.loads((tiny.directory / "contents.json").read_text())
     figures = {item["name"] for item in contents if item["kind"] == "figure"}
-    assert figures == {"knowledge", "sources", "own-knowledge", "judgements", "letters"}
+    assert figures == {"knowledge", "sources", "own-knowledge", "judgements", "letters", "lettered-sizes"}
     assert all((tiny.directory / "figures" / f"{name}.svg").stat().st_size > 2_000 for name in figures)
     tables = {item["name"]: item["rows"] for item in contents if item["kind"] == "table"}
     assert tables.keys() == {"table-1", "tables-2-and-3", "p-ik-metrics", "judgements", "formats"}
@@ -99,7 +100,13 @@ def test_presets_differ_in_size_only():
 
 @pytest.mark.parametrize(
     ("setting", "word"),
-    [("organisms=1", "organisms"), ("heads=3", "divisible"), ("entities=two", "entities"), ("depth=2", "depth")],
+    [
+        ("organisms=1", "organisms"),
+        ("heads=3", "divisible"),
+        ("lettered_widths=[64]", "less than width"),
+        ("entities=two", "entities"),
+        ("depth=2", "depth"),
+    ],
 )
 def test_bad_settings_are_one_sentence_and_usage(setting, word, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:

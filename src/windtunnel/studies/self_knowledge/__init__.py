@@ -40,6 +40,7 @@ class Config(StudyConfig):
     tuning_rate: float = Field(1e-3, gt=0, description="a third of the learning rate, as in the paper")
     shuffles: int = Field(20, ge=2, description="shuffled labels on which a control head is fitted, per organism")
     lettered: int = Field(3, ge=2, le=100, description="models of lettered questions, each of a world of its own")
+    lettered_widths: tuple[int, ...] = Field((8, 16, 32), description="narrower models of them, for trends over size")
     items: int = Field(32, ge=4, description="items, and answers, of a lettered world")
     lettered_steps: int = Field(600, ge=1, description="steps of learning it")
     reward_steps: int = Field(150, ge=1, description="steps of reward for right letters")
@@ -54,6 +55,11 @@ class Config(StudyConfig):
     def _fits(self) -> Self:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not divisible by heads {self.heads}")
+        for width in self.lettered_widths:
+            if not 0 < width < self.width or width % self.heads:
+                raise ValueError(
+                    f"lettered_widths {width} must be less than width {self.width} and divisible by heads {self.heads}"
+                )
         return self
 
 
@@ -71,6 +77,7 @@ PRESETS = {
         tuning_steps=200,
         tuning_rate=7e-4,
         lettered=5,
+        lettered_widths=(8, 16, 32, 64),
         items=64,
         lettered_steps=3_000,
         reward_steps=300,
@@ -94,6 +101,7 @@ PRESETS = {
         tuning_steps=5_000,
         tuning_rate=2e-4,
         lettered=8,
+        lettered_widths=(24, 48, 96, 192, 384),
         items=1_000,
         lettered_steps=30_000,
         reward_steps=2_000,
@@ -255,6 +263,12 @@ LETTERED = [
         AtLeast(0.05, "accuracy lost"),
     ),
     Claim("nota-calibration", "It harms calibration.", "Section 3.1, Figure 6", AtLeast(0.02, "ECE gained")),
+    Claim(
+        "calibration-with-size",
+        "Calibration improves with size.",
+        "Section 3.2, Figure 4",
+        AtMost(-0.01, "ECE per decade of N"),
+    ),
     Claim("reward-sharpens", "Reward for right answers harms calibration.", TEMPERATURE, AtLeast(0.05, "ECE gained")),
     Claim(
         "one-temperature",
@@ -293,11 +307,12 @@ def run(config: Config, run: Run) -> None:
     from windtunnel.studies.self_knowledge.identities import check_identities
     from windtunnel.studies.self_knowledge.knowledge import study_knowledge
     from windtunnel.studies.self_knowledge.lettered import study_letters
+    from windtunnel.studies.self_knowledge.lettered_sizes import study_sizes
 
     check_identities(config, run)
     if run.model is None:
         study_knowledge(config, run)
-        study_letters(config, run)
+        study_sizes(*study_letters(config, run), config, run)
         needs, left = "a given model: name it with --model", GIVEN
     else:
         ask_given(config, run)

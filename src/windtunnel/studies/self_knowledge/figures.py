@@ -170,6 +170,24 @@ def letters(asked: dict[str, Any], found: dict[str, Any], generator: np.random.G
     run.figure("letters", made, caption, {name: _plain(each) for name, each in data.items()})
 
 
+def sizes(rows: Sequence[dict[str, float]], run: Run) -> None:
+    """Accuracy and calibration error of lettered questions over size, as they are and with "none of the above"."""
+    made, axes = plots.figure(7.0, 3.2, columns=2)
+    parameters = sorted({row["parameters"] for row in rows})
+    for each, what in zip(axes, ("accuracy", "ECE"), strict=True):
+        for colour, (suffix, label) in zip(
+            plots.PALETTE, (("", "lettered"), (", none of the above", "none of the above")), strict=False
+        ):
+            values = [[row[what + suffix] for row in rows if row["parameters"] == size] for size in parameters]
+            each.plot(parameters, [np.mean(one) for one in values], "o-", ms=3.5, color=colour, label=label)
+            ends = [min(one) for one in values], [max(one) for one in values]
+            each.fill_between(parameters, *ends, color=colour, alpha=0.15, lw=0)
+        each.set(xscale="log", xlabel="parameters", ylabel=what, ylim=(0, None))
+    _above(axes[0])
+    caption = "Lettered questions over size, and the same with the last option replaced; bands: range over worlds."
+    run.figure("lettered-sizes", made, caption, {"rows": list(rows)})
+
+
 def given(panels: Sequence[tuple[str, dict[str, Any]]], curves: dict[str, Any], run: Run) -> None:
     """Reliability of a given model's formats and confidences, and risk against coverage."""
     made, axes = plots.figure(8.4, 3.0, columns=len(panels) + 1)

@@ -31,23 +31,46 @@ HELD_OUT = 2**40
 
 @dataclass(frozen=True)
 class Member:
-    """One model of lettered questions, of a world of its own."""
+    """One model of lettered questions; those of one number and several widths share a world."""
 
     number: int
+    width: int
     config: "Config"
     run: Run
+    world_seed: int
+
+    @property
+    def shape(self) -> TransformerConfig:
+        """Its decoder."""
+        world = self.world("text")
+        return TransformerConfig(
+            vocabulary=world.vocabulary,
+            context=world.context,
+            layers=2,
+            width=self.width,
+            heads=self.config.heads,
+            smeared_keys=True,
+            embedding_scale=0.1,
+            weight_scale=(3 * self.width) ** -0.5,
+            residual_scaling=False,
+        )
 
     def world(self, rows: str) -> LetteredChoices:
         """Its world, with rows of their own for each purpose."""
         config, run = self.config, self.run
         return LetteredChoices(
-            config.items, config.items, run.seed_for("world"), rows_seed=run.seed_for(rows), shuffled=run.null
+            config.items, config.items, self.world_seed, rows_seed=run.seed_for(rows), shuffled=run.null
         )
 
 
-def study_letters(config: "Config", run: Run) -> None:
-    """Train the models, ask them in every way, sharpen them by reward, and repair them."""
-    members = [Member(number, config, run.child(f"lettered-{number}")) for number in range(config.lettered)]
+def study_letters(config: "Config", run: Run) -> tuple[list[Member], list[dict[str, Any]]]:
+    """Train the models, ask them in every way, sharpen them by reward, and repair them.
+
+    Returns:
+        The models and what they said, in every condition.
+    """
+    runs = [run.child(f"lettered-{number}") for number in range(config.lettered)]
+    members = [Member(number, config.width, config, each, each.seed_for("world")) for number, each in enumerate(runs)]
     backend: Backend = "processes" if run.workers > 1 else "in-process"
     with run.watch([each.run for each in members]):
         asked = values(sweep(ask_member, members, backend=backend, workers=run.workers))
@@ -56,6 +79,7 @@ def study_letters(config: "Config", run: Run) -> None:
     run.section("Letters", "Multiple choice where the best probability of every option is known.")
     figures.letters(asked[0], found[0], generator, run)
     _conclude(found, run)
+    return members, asked
 
 
 def ask_member(member: Member) -> dict[str, Any]:
@@ -65,47 +89,51 @@ def ask_member(member: Member) -> dict[str, Any]:
 
 def _ask(member: Member) -> dict[str, Any]:
     config, run = member.config, member.run
-    world = member.world("text")
-    shape = TransformerConfig(
-        vocabulary=world.vocabulary,
-        context=world.context,
-        layers=2,
-        width=config.width,
-        heads=config.heads,
-        smeared_keys=True,
-        embedding_scale=0.1,
-        weight_scale=(3 * config.width) ** -0.5,
-        residual_scaling=False,
+    model, tokens, found = learn(member)
+    found["orders"] = _averaged(model, tokens, run.device)
+    rewarding = TrainingConfig(
+        steps=config.reward_steps,
+        learning_rate=1e-3,
+        schedule="constant",
+        warmup_steps=10,
+        weight_decay=0.0,
+        **_common(run),
     )
-    model = Transformer(shape, torch.Generator().manual_seed(run.seed_for("weights")))
-    common: dict[str, Any] = {
-        "batch_size": 128,
-        "precision": "fp32" if run.device == "cpu" else "auto",
-        "log_every": 50,
-        "seed": run.seed,
-    }
+    train(model, ExpectedReward(range(OPTIONS)), member.world("reward"), rewarding, device=run.device)
+    return found | {"rewarded": letters(model, tokens, run.device)}
+
+
+def learn(member: Member) -> tuple[nn.Module, Int[Tensor, "row token"], dict[str, Any]]:
+    """Train a model on its world, and ask it held-out questions as they are and with "none of the above".
+
+    Returns:
+        The model, the questions, and their answers, best probabilities and the model's logits of the letters.
+    """
+    config, run = member.config, member.run
+    world = member.world("text")
+    model = Transformer(member.shape, torch.Generator().manual_seed(run.seed_for("weights")))
     learning = TrainingConfig(
         steps=config.lettered_steps,
         learning_rate=3e-3,
         schedule="wsd",
         warmup_steps=min(30, config.lettered_steps // 10),
         weight_decay=0.01,
-        **common,
+        **_common(run),
     )
     train(model, _last_token, world, learning, device=run.device)
     tokens = world.rows(HELD_OUT, config.lettered_questions)["tokens"]
     found = {
         "answers": tokens[:, -1],
         "best": world.best(tokens),
-        "lettered": _letters(model, tokens, run.device),
-        "none of the above": _letters(model, without_the_last(tokens), run.device),
-        "orders": _averaged(model, tokens, run.device),
+        "lettered": letters(model, tokens, run.device),
+        "none of the above": letters(model, without_the_last(tokens), run.device),
     }
-    rewarding = TrainingConfig(
-        steps=config.reward_steps, learning_rate=1e-3, schedule="constant", warmup_steps=10, weight_decay=0.0, **common
-    )
-    train(model, ExpectedReward(range(OPTIONS)), member.world("reward"), rewarding, device=run.device)
-    return found | {"rewarded": _letters(model, tokens, run.device)}
+    return model, tokens, found
+
+
+def _common(run: Run) -> dict[str, Any]:
+    precision = "fp32" if run.device == "cpu" else "auto"
+    return {"batch_size": 128, "precision": precision, "log_every": 50, "seed": run.seed}
 
 
 def _last_token(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -116,7 +144,7 @@ def _last_token(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Ten
 
 
 @torch.no_grad()
-def _letters(model: nn.Module, tokens: Int[Tensor, "row token"], device: str) -> Float[Tensor, "row letter"]:
+def letters(model: nn.Module, tokens: Int[Tensor, "row token"], device: str) -> Float[Tensor, "row letter"]:
     """Logits of the four letters."""
     model.eval()
     return torch.cat(
@@ -128,7 +156,7 @@ def _averaged(model: nn.Module, tokens: Tensor, device: str) -> Float[Tensor, "r
     """Logarithms of probabilities averaged over the four cyclic orders of the options."""
     total = torch.zeros(len(tokens), OPTIONS, dtype=torch.float64)
     for shift in range(OPTIONS):
-        said = torch.softmax(_letters(model, reordered(tokens, shift), device), dim=1)
+        said = torch.softmax(letters(model, reordered(tokens, shift), device), dim=1)
         total += said.roll(-shift, dims=1) / OPTIONS
     return total.log()
 
@@ -150,7 +178,7 @@ def _measure(asked: dict[str, Any], generator: np.random.Generator) -> dict[str,
     }
     rows = {}
     for name, each in said.items():
-        top, right = _top(each[half:], answers[half:])
+        top, right = most_probable(each[half:], answers[half:])
         rows[name] = {
             "accuracy": float(right.mean()),
             "ECE": calibration_error(top, right, generator=generator, resamples=2).value,
@@ -160,7 +188,8 @@ def _measure(asked: dict[str, Any], generator: np.random.Generator) -> dict[str,
     return {"rows": rows, "temperature": {name: each.value for name, each in fitted.items()}}
 
 
-def _top(probabilities: Floats, answers: Floats) -> tuple[Floats, Floats]:
+def most_probable(probabilities: Floats, answers: Floats) -> tuple[Floats, Floats]:
+    """The highest probability of each question, and whether its option is the answer."""
     return probabilities.max(axis=1), (probabilities.argmax(axis=1) == answers).astype(float)
 
 
