@@ -63,6 +63,7 @@ def write(folder):
     bias(folder)
     model_written(folder / "anthropic-evals")
     superglue(folder / "superglue")
+    told(folder)
     sentences(folder)
     replies(folder)
     return folder
@@ -253,6 +254,53 @@ def superglue(folder):
     for name, row in (("BoolQ", asked), ("CB", said), ("COPA", moved), ("RTE", said), ("WiC", word)):
         lines(folder / f"{name}/val.jsonl", [row | {"idx": number} for number in range(2)])
         lines(folder / f"{name}/train.jsonl", [row | {"idx": 0, "premise": "Snow fell.", "passage": "It was so."}])
+
+    text = "Ann met Bob in Rome.\n@highlight\nThey danced"
+    answers = [{"idx": 0, "text": "Yes", "label": 1}, {"idx": 1, "text": "Hardly", "label": 0}]
+    entities = [{"start": 0, "end": 2}, {"start": 8, "end": 10}, {"start": 15, "end": 18}]
+    query = {"idx": 0, "query": "@placeholder is a town", "answers": [{"start": 15, "end": 18, "text": "Rome"}]}
+    target = {"span1_index": 0, "span1_text": "Ann", "span2_index": 4, "span2_text": "She"}
+    rows = {
+        "MultiRC": {"passage": {"text": text, "questions": [{"idx": 0, "question": "Did they?", "answers": answers}]}},
+        "ReCoRD": {"source": "", "passage": {"text": text, "entities": entities}, "qas": [query]},
+        "WSC": {"text": "Ann met Bob. She danced.", "target": target, "label": True},
+    }
+    for name, row in rows.items():
+        lines(folder / f"{name}/val.jsonl", [row | {"idx": number} for number in range(2)])
+
+
+def told(folder):
+    """Questions about passages, answered in words."""
+    questions = [
+        {"id": "a", "question": "Who sang? ", "answers": [{"text": "Ann"}, {"text": "Ann"}], "is_impossible": False},
+        {"id": "b", "question": "Who left?", "answers": [], "is_impossible": True},
+    ]
+    paragraphs = [{"context": "Ann sang.", "qas": questions}]
+    value(folder / "squad/dev-v2.0.json", {"version": "v2.0", "data": [{"title": "A_song", "paragraphs": paragraphs}]})
+    nothing = {"number": "", "date": {"day": "", "month": "", "year": ""}, "spans": []}
+    sums = [
+        {"query_id": "n", "question": "How many?", "answer": nothing | {"number": "3"}, "validated_answers": []},
+        {"query_id": "s", "question": "Who?", "answer": nothing | {"spans": ["Ann", "Bob"]}}
+        | {"validated_answers": [nothing | {"spans": ["Bob"]}, nothing]},
+        {"query_id": "d", "question": "When?", "answer": nothing | {"date": {"day": "3", "month": "May", "year": ""}}},
+    ]
+    value(folder / "drop/drop_dataset_dev.json", {"nfl_1": {"passage": "Three ran.", "qa_pairs": sums}})
+    story = {
+        "id": "c1",
+        "story": "Ann sang to Bob.",
+        "questions": [{"input_text": "Who sang?", "turn_id": 1}, {"input_text": "To whom?", "turn_id": 2}],
+        "answers": [{"input_text": "Ann", "turn_id": 1}, {"input_text": "Bob", "turn_id": 2}],
+        "additional_answers": {"0": [{"input_text": "Ann did"}, {"input_text": "to Bob"}]},
+    }
+    value(folder / "coqa/coqa-dev-v1.0.json", {"version": "1.0", "data": [story]})
+    asked = [
+        {"id": "q1", "question": "Who sang?", "answers": [{"text": "Ann"}, {"text": "Ann"}, {"text": "CANNOTANSWER"}]},
+        {"id": "q2", "question": "Why?", "answers": [{"text": "CANNOTANSWER"}, {"text": "a song"}]},
+        {"id": "q3", "question": "Where?", "answers": [{"text": "in Rome"}, {"text": "at home"}]},
+    ]
+    section = {"title": "Ann", "section_title": "Songs", "background": "", "paragraphs": []}
+    section["paragraphs"] = [{"id": "p1", "context": "Ann sang. CANNOTANSWER", "qas": asked}]
+    value(folder / "quac/val_v0.2.json", {"data": [section]})
 
 
 def model_written(folder):

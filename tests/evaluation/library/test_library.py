@@ -120,6 +120,41 @@ def test_superglue_in_the_words_of_gpt_3():
         find_task("superglue/axb")
 
 
+def test_superglue_with_several_questions_a_passage():
+    answers = find_task("superglue/multirc").dataset
+    assert [(sample.id, sample.choices[sample.target]) for sample in answers[:2]] == [
+        ("multirc-val-0-0-0", "yes"),
+        ("multirc-val-0-0-1", "no"),
+    ]
+    assert str(answers[0].input).endswith("\nquestion: Did they?\nIs it right to say: Yes\nanswer:")
+    record = find_task("superglue/record")
+    assert prompt(record) == "Ann met Bob in Rome.\n- They danced\n-"
+    assert record.dataset[0].choices == ("Ann is a town", "Bob is a town", "Rome is a town")
+    marks = record.scorer(
+        record.dataset, [Output(option_logprobs=[-2, -3, -1]), Output(option_logprobs=[-1, -3, -2])], None
+    )
+    assert [mark.values for mark in marks] == [{"accuracy": 1.0, "f1": 1.0}, {"accuracy": 0.0, "f1": 0.0}]
+    assert prompt(find_task("superglue/wsc")).endswith("does the word 'She' refer to Ann?\nanswer:")
+
+
+def test_passages_are_asked_about_in_words():
+    squad = find_task("squad")
+    assert prompt(squad) == "Title: A song\n\nBackground: Ann sang.\n\nQ: Who sang?\nA:"
+    assert [sample.target for sample in squad.dataset] == [("Ann",), ("unanswerable", "N/A", "no answer")]
+    drop = find_task("drop")
+    assert prompt(drop) == "Passage: Three ran.\nQuestion: How many?\nAnswer:"
+    assert [sample.target for sample in drop.dataset] == [("3",), ("Ann, Bob", "Bob"), ("3 May",)]
+    coqa = find_task("coqa")
+    assert prompt(coqa, 1) == "Ann sang to Bob.\n\nQ: Who sang?\nA: Ann\nQ: To whom?\nA:"
+    assert coqa.dataset[1].target == ("Bob", "to Bob")
+    quac = find_task("quac")
+    assert [(sample.id, sample.target) for sample in quac.dataset] == [
+        ("p1-0", ("Ann", "Ann")),
+        ("p1-1", ("CANNOTANSWER",)),
+    ]  # of the third question people disagree
+    assert quac.metric == squad.metric == "f1"
+
+
 def test_inference_stories_and_names():
     assert len(find_task("anli").dataset) == 9
     second = find_task("anli/R2").dataset[1]

@@ -14,7 +14,9 @@ PINNED = {
     "arithmetic/two_digit_addition": ("1", "b4d79772ee5f5908"),
     "bbh": ("1", "d78adbaa73710cc8"),
     "bbq": ("1", "5f3fddc0505b66c4"),
+    "coqa": ("1", "883735a946e70f6c"),
     "crows-pairs": ("1", "5e253af543acda87"),
+    "drop": ("1", "9926a05915818dbb"),
     "gsm8k": ("1", "a715d90ba528d529"),
     "harmbench": ("1", "f0454321690f2c12"),
     "hellaswag": ("1", "b3b3e299a4322ebf"),
@@ -28,14 +30,19 @@ PINNED = {
     "openbookqa": ("1", "1a6dd224b64a7d70"),
     "persona/bold": ("1", "a386b7c8092e2bcc"),
     "piqa": ("1", "a6ab5f7b4a9b0c20"),
+    "quac": ("1", "7d4c782ff89cd158"),
     "quality": ("1", "fb23d819763243d6"),
     "race": ("1", "491190584e4db771"),
+    "squad": ("1", "c5736a934e370314"),
     "storycloze": ("1", "aeb782c18d89f04d"),
     "superglue/boolq": ("1", "ffeee3b433c3b3d8"),
     "superglue/cb": ("1", "7d0b5d15e91dca8f"),
     "superglue/copa": ("1", "3080b2f2595e2ad0"),
+    "superglue/multirc": ("1", "b292710f1ddbe060"),
+    "superglue/record": ("1", "a87c67599d3c34f5"),
     "superglue/rte": ("1", "f78a7ea5a68e3781"),
     "superglue/wic": ("1", "a11aeda74de8c1af"),
+    "superglue/wsc": ("1", "977a1136033e834a"),
     "sycophancy": ("1", "0c8cde21acd73d87"),
     "triviaqa": ("1", "1aa549947b984e31"),
     "truthfulqa/mc1": ("1", "4d4773c2c44c8aff"),
@@ -60,7 +67,7 @@ def found(folder, monkeypatch):
     monkeypatch.setenv("WINDTUNNEL_DATA", str(folder))
     parts = {"arithmetic": ["two_digit_addition"], "word-scrambling": ["reversed_words"]}
     parts |= {"truthfulqa": ["mc1", "mc2", "generation"], "winogender": ["coreference", "pronouns"]}
-    parts |= {"superglue": ["boolq", "cb", "copa", "rte", "wic"], "anli": ["R1"]}
+    parts |= {"superglue": ["boolq", "cb", "copa", "multirc", "record", "rte", "wic", "wsc"], "anli": ["R1"]}
     parts |= {"ai-risk": ["lm", "human"], "persona": ["bold"], "hhh": ["comparisons", "ethical", "kinds"]}
     hashes = {}
     for name in TASKS:

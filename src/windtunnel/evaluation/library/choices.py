@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from windtunnel.evaluation.multiple_choice import choice_scorer, multiple_choice
 from windtunnel.evaluation.prompting import QUESTION, Format, few_shot
-from windtunnel.evaluation.tasks import Sample, Task
+from windtunnel.evaluation.tasks import Sample, Scorer, Task
 
 
 def choice_task(
@@ -19,6 +19,7 @@ def choice_task(
     letters: bool = False,
     unconditional: str | None = None,
     metric: str = "accuracy",
+    scorer: Scorer | None = None,
 ) -> Task:
     """A task of questions with choices.
 
@@ -33,6 +34,7 @@ def choice_task(
         letters: Compare letters of options rather than their text.
         unconditional: As for `multiple_choice`.
         metric: The headline metric.
+        scorer: Another one than `choice_scorer`.
     """
     solver = multiple_choice(
         format or (None if letters else QUESTION),
@@ -41,4 +43,4 @@ def choice_task(
         shots=few_shot(train, shots, test=asked, seed=seed),
         chat=chat,
     )
-    return Task(name, asked, solver, choice_scorer(), metric)
+    return Task(name, asked, solver, scorer or choice_scorer(), metric)

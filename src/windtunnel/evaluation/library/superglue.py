@@ -1,17 +1,24 @@
-"""Five tasks of SuperGLUE (Wang et al., 2019), in the words of GPT-3 (Figures G.5 and G.29 to G.32)."""
+"""The eight tasks of SuperGLUE (Wang et al., 2019), in the words of GPT-3 (appendix G) where these have options.
 
-from collections.abc import Callable
+MultiRC and WSC are asked as yes or no in words of our own: GPT-3 marked each answer of MultiRC true or false, and let
+the model name what the pronoun of WSC means.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from windtunnel.evaluation.answers import token_f1
 from windtunnel.evaluation.library.choices import choice_task
 from windtunnel.evaluation.library.places import find, place, published, rows
 from windtunnel.evaluation.prompting import Format
-from windtunnel.evaluation.tasks import Sample, Task
+from windtunnel.evaluation.tasks import Mark, Models, Output, Sample, Task
 from windtunnel.laboratory.errors import UsageError
 
-SOURCE = "super.gluebenchmark.com/tasks (a folder BoolQ, CB, COPA, RTE, WiC each)"
+SOURCE = "super.gluebenchmark.com/tasks (a folder BoolQ, CB, COPA, MultiRC, ReCoRD, RTE, WiC, WSC each)"
 
 
 @dataclass(frozen=True)
@@ -23,12 +30,14 @@ class Part:
         labels: A published label for each option, in the options' order.
         options: What a model is to say.
         words: The question put to it.
+        rows: The questions of a published row, where it holds several.
     """
 
     folder: str
     labels: tuple[Any, ...]
     options: tuple[str, ...]
     words: Callable[[dict[str, Any]], str]
+    rows: Callable[[dict[str, Any]], list[dict[str, Any]]] = lambda row: [row]
 
 
 PARTS = {
@@ -47,6 +56,19 @@ PARTS = {
         (),
         lambda row: f"{row['premise'].strip().rstrip('.')} {'because' if row['question'] == 'cause' else 'so'}",
     ),
+    "multirc": Part(
+        "MultiRC",
+        (0, 1),
+        ("no", "yes"),
+        lambda row: f"{row['passage']}\nquestion: {row['question']}\nIs it right to say: {row['answer']}\nanswer:",
+        lambda row: [
+            {"idx": f"{row['idx']}-{question['idx']}-{answer['idx']}", "passage": row["passage"]["text"]}
+            | {"question": question["question"], "answer": answer["text"], "label": answer["label"]}
+            for question in row["passage"]["questions"]
+            for answer in question["answers"]
+        ],
+    ),
+    "record": Part("ReCoRD", (), (), lambda row: f"{row['passage']}\n-", lambda row: _cloze(row)),
     "rte": Part(
         "RTE",
         ("entailment", "not_entailment"),
@@ -62,8 +84,17 @@ PARTS = {
             f"question: Is the word '{row['word']}' used in the same way in the two sentences above?\nanswer:"
         ),
     ),
+    "wsc": Part(
+        "WSC",
+        (False, True),
+        ("no", "yes"),
+        lambda row: (
+            f"{row['text']}\nquestion: In the passage above, does the word '{row['target']['span2_text']}' refer to "
+            f"{row['target']['span1_text']}?\nanswer:"
+        ),
+    ),
 }
-"""The tasks by name; options of COPA are its own two sentences."""
+"""The tasks by name; options of COPA are its own two sentences, and those of ReCoRD its query with each entity."""
 
 
 def superglue(
@@ -80,7 +111,8 @@ def superglue(
 
     Args:
         directory: The folder of the data set.
-        part: `boolq`, `cb`, `copa`, `rte` or `wic`.
+        part: `boolq`, `cb`, `copa`, `multirc` (a sample for every answer, right or wrong), `record` (`accuracy` and
+            `f1` of the likeliest entity), `rte`, `wic` or `wsc`.
         unconditional: As for `multiple_choice`, for instance `answer:`.
         format: Other words around the question.
         shots: Examples, from the training split if it is there.
@@ -101,7 +133,27 @@ def superglue(
         shots=shots,
         seed=seed,
         chat=chat,
+        scorer=EntityScorer() if part == "record" else None,
     )
+
+
+@dataclass(frozen=True)
+class EntityScorer:
+    """Marks the likeliest entity of ReCoRD: `accuracy`, whether it is a right one, and `f1` of its words, at best."""
+
+    def __call__(self, samples: Sequence[Sample], outputs: Sequence[Output], models: Models) -> list[Mark]:
+        """One mark per output."""
+        marks = []
+        for sample, output in zip(samples, outputs, strict=True):
+            entities, right = sample.metadata["entities"], sample.metadata["right"]
+            said = entities[int(np.argmax(output.option_logprobs))]
+            best = max(token_f1(said, entities[place]) for place in right)
+            marks.append(Mark({"accuracy": float(said in [entities[place] for place in right]), "f1": best}, said))
+        return marks
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies it."""
+        return {"scorer": "entity"}
 
 
 def read(directory: str | Path | None = None, part: str = "boolq", split: str = "val") -> list[Sample]:
@@ -116,13 +168,40 @@ def read(directory: str | Path | None = None, part: str = "boolq", split: str = 
     task = PARTS[part]
     path = find(place("superglue", SOURCE, directory), f"{task.folder}/{split}.jsonl")
     with published(path):
-        return [_sample(row, task, f"{part}-{split}-{row['idx']}") for row in rows(path)]
+        return [
+            _sample(question, task, f"{part}-{split}-{question['idx']}")
+            for row in rows(path)
+            for question in task.rows(row)
+        ]
 
 
 def _sample(row: dict[str, Any], task: Part, name: str) -> Sample:
+    if "entities" in row:
+        facts = {"entities": row["entities"], "right": row["right"]}
+        return Sample(name, task.words(row), row["right"][0], row["options"], facts, row["passage"])
     options = task.options or tuple(_continued(row[choice]) for choice in ("choice1", "choice2"))
     shared = row.get("passage", row.get("premise", name))
     return Sample(name, task.words(row), task.labels.index(row["label"]), options, cluster=shared)
+
+
+def _cloze(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each query of a passage of ReCoRD, completed with each entity in turn."""
+    text = row["passage"]["text"]
+    named = dict.fromkeys(text[entity["start"] : entity["end"] + 1] for entity in row["passage"]["entities"])
+    questions = []
+    for query in row["qas"]:
+        answers = [answer["text"] for answer in query["answers"]]
+        entities = list(dict.fromkeys([*named, *answers]))
+        questions.append(
+            {
+                "idx": f"{row['idx']}-{query['idx']}",
+                "passage": text.replace("@highlight\n", "- ").strip(),
+                "options": tuple(query["query"].replace("@placeholder", entity).strip() for entity in entities),
+                "entities": entities,
+                "right": [place for place, entity in enumerate(entities) if entity in answers],
+            }
+        )
+    return questions
 
 
 def _continued(sentence: str) -> str:
