@@ -192,8 +192,9 @@ def read_quac(directory: str | Path | None = None, split: str = "val") -> list[S
     found = []
     with published(path):
         for section in whole(path)["data"]:
+            heading = ", ".join(section[name] for name in ("title", "section_title") if section.get(name))
             for paragraph in section["paragraphs"]:
-                text = f"{section['title']}, {section['section_title']}\n\n{paragraph['context'].strip()}"
+                text = f"{heading}\n\n{paragraph['context'].strip()}"
                 turns = [
                     (each["question"], _decided([a["text"] for a in each["answers"]])) for each in paragraph["qas"]
                 ]
