@@ -40,6 +40,8 @@ def test_statements_are_written_and_what_was_stopped_is_continued(capsys, tmp_pa
     assert found["counts"]["unique"] == 1  # a mock writes one statement
     assert (out / "index.html").exists()
     before = (out / "candidates.jsonl").stat().st_mtime_ns
+    code, shown = run(capsys, *words, "--name-topics", "mock:Sailing")
+    assert "namer differs" in shown.err
     code, shown = run(capsys, *words)
     assert code == 0
     assert "planned    24" in shown.out

@@ -58,6 +58,9 @@ def generate(
     exact: Annotated[bool, typer.Option("--exact", help="Drop exact duplicates only.")] = False,
     diversity: Annotated[float, typer.Option(min=0, max=1, help="How much unlikeness counts beside confidence.")] = 0.0,
     topics: Annotated[int, typer.Option(min=1, help="Clusters of meaning.")] = 12,
+    name_topics: Annotated[
+        str | None, typer.Option(help="A model that names the topics.", show_default="words that set them apart")
+    ] = None,
     embedder: Annotated[str, typer.Option(help="auto, minilm or words.")] = "auto",
     projection: Annotated[str, typer.Option(help="Of the map: auto, umap, tsne or pca.")] = "auto",
     raters: Annotated[
@@ -93,16 +96,24 @@ def generate(
         raise UsageError("--shots is of --examples; give the file of examples, or leave it out.")
     limits = {"cache": cache, "max_requests": max_requests, "max_tokens_total": max_tokens_total}
     used = [option for option, value in limits.items() if value is not None]
-    if used and not any(each.startswith("openai:") for each in (model, discriminator or "")):
+    if used and not any(each.startswith("openai:") for each in (model, discriminator or "", name_topics or "")):
         raise UsageError(f"--{used[0].replace('_', '-')} is for a server's model, openai:MODEL@URL; leave it out.")
     generator = _opened(model, device, limits)
     judge = generator if discriminator in (None, model) else _opened(str(discriminator), device, limits)
     sampling = {key: value for key, value in (("temperature", temperature), ("top_p", top_p)) if value is not None}
+    opened = {model: generator, discriminator or model: judge}
+    namer = None if name_topics is None else opened.get(name_topics) or _opened(name_topics, device, limits)
     writer = _writer(generator, behaviour, description, examples, shots or 5, seed, sampling)
     asked: dict[str, Discriminator] = {text: RequirementByModel(judge, text) for text in requirement or []}
     directory = out if out is not None else Path("runs") / "generated" / behaviour
     found = generate_evaluation(
-        writer, LabelByModel(judge, description), directory, settings, requirements=asked, progress="auto"
+        writer,
+        LabelByModel(judge, description),
+        directory,
+        settings,
+        requirements=asked,
+        namer=namer,
+        progress="auto",
     )
     if raters:
         _write_sheets(found, raters, seed)

@@ -14,6 +14,7 @@ from windtunnel.evaluation.generated.discriminating import (
 )
 from windtunnel.evaluation.generated.diversity import entropy
 from windtunnel.evaluation.generated.filtering import select
+from windtunnel.evaluation.generated.naming import name_topics
 from windtunnel.evaluation.generated.pipeline import Generated, Settings, generate_evaluation
 from windtunnel.evaluation.generated.records import STATEMENT, YES_NO, Record, flipped, read, write
 from windtunnel.evaluation.generated.writing import ChoiceWriter, StatementWriter, write_biographies
@@ -185,6 +186,29 @@ def test_models_write_and_judge_statements(tmp_path):
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["judges"]["relevance"]["requirement"] == "Is it about numbers?"
     assert config["settings"]["keep"] == 10
+
+
+def test_a_model_names_topics_and_different_topics_keep_different_names():
+    vectors = np.repeat(np.eye(4), 10, axis=0)
+    vectors[::10] += 0.1  # the first of each is furthest from the middle
+    texts = [f"{word} {n}" for word in ("sea", "air", "fire", "earth") for n in range(10)]
+    topics = [f"w{n // 10}" for n in range(40)]
+    asked = []
+
+    answers = {"sea": ' "The sea." ', "air": " Things\nmore", "fire": " Things", "earth": " ?!"}
+    model = MockModel(lambda prompt: asked.append(prompt) or next(a for w, a in answers.items() if f"- {w}" in prompt))
+    names = name_topics(model, texts, vectors, topics)
+    assert names[::10] == ["The sea", "Things (w1)", "Things (w2)", "w3"]
+    assert len(set(names)) == 4
+    assert "- sea 1\n" in asked[0]
+    assert "- sea 0\n" not in asked[0]
+
+
+def test_the_namer_is_part_of_what_an_evaluation_is(tmp_path):
+    found = generate_evaluation(Grammar(), planted(), tmp_path, QUICK, namer=MockModel("Fond things"))
+    assert all(each.topic.startswith("Fond things (") for each in found.records)
+    with pytest.raises(UsageError, match="namer differs"):
+        generate_evaluation(Grammar(), planted(), tmp_path, QUICK)
 
 
 GOLD = tuple(

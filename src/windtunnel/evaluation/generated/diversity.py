@@ -147,7 +147,7 @@ def _principal(vectors: Floats) -> Floats:
 def topics(texts: Sequence[str], vectors: Floats, count: int = 12, *, seed: int = 0) -> list[str]:
     """The topic of each text: clusters of the vectors (k-means), named by the words that set them apart.
 
-    The paper has a model name its clusters; here names are the three words of most weight, so that they need no model.
+    Names are the three words of most weight, which need no model; `naming.name_topics` has one name them.
     """
     from sklearn.cluster import KMeans
     from sklearn.feature_extraction.text import TfidfVectorizer

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,12 +22,16 @@ from windtunnel.evaluation.generated import diversity, records
 from windtunnel.evaluation.generated.discriminating import Discriminator, without_prior
 from windtunnel.evaluation.generated.diversity import Embedder, Projection
 from windtunnel.evaluation.generated.filtering import Selection, select
+from windtunnel.evaluation.generated.naming import name_topics
 from windtunnel.evaluation.generated.records import Record
 from windtunnel.evaluation.generated.writing import Writer
 from windtunnel.laboratory.errors import UsageError, WindtunnelError
 from windtunnel.laboratory.files import append_line, explained, read_json, read_lines, write_json
 from windtunnel.laboratory.progress import Progress
 from windtunnel.statistics.intervals import Floats
+
+if TYPE_CHECKING:
+    from windtunnel.models.interface import LanguageModel
 
 CHUNK = 32
 """Candidates written or judged between two appends: what a killed run may lose."""
@@ -97,6 +101,7 @@ def generate_evaluation(
     settings: Settings | None = None,
     *,
     requirements: Mapping[str, Discriminator] | None = None,
+    namer: "LanguageModel | None" = None,
     progress: str = "silent",
 ) -> Generated:
     """Have an evaluation written, filtered and laid out.
@@ -107,6 +112,7 @@ def generate_evaluation(
         out: The directory; what it holds of this very evaluation is gone on from.
         settings: How many, and how they are chosen.
         requirements: Others that rank candidates with the label's confidence, by name, as `relevance`.
+        namer: A model that names topics; by default they are named by the words that set them apart.
         progress: `auto`, `live`, `plain` or `silent`.
 
     Raises:
@@ -123,13 +129,14 @@ def generate_evaluation(
         "writer": writer.describe(),
         "judges": {name: judge.describe() for name, judge in judges.items()},
         "settings": asdict(settings),
+        "namer": None if namer is None else namer.name,
     }
     with _held(directory):
         _open(directory / "config.json", json.loads(json.dumps(identity)))
         with closing(Progress(progress)) as shown:
             written = _write(writer, settings.candidates, directory / "candidates.jsonl", shown)
             judged = _judge(judges, written, directory / "judged.jsonl", shown)
-        return _lay_out(directory, writer, written, judged, settings)
+        return _lay_out(directory, writer, written, judged, settings, namer)
 
 
 def _write(writer: Writer, count: int, path: Path, shown: Progress) -> list[Record]:
@@ -175,7 +182,12 @@ def _judge(
 
 
 def _lay_out(
-    directory: Path, writer: Writer, written: list[Record], judged: dict[str, list[float]], settings: Settings
+    directory: Path,
+    writer: Writer,
+    written: list[Record],
+    judged: dict[str, list[float]],
+    settings: Settings,
+    namer: "LanguageModel | None",
 ) -> Generated:
     """Choose, embed, name topics, and write everything."""
     from windtunnel.evaluation.generated.page import draw_map, write_page
@@ -206,6 +218,8 @@ def _lay_out(
         else:
             vectors = vectors[chosen.kept]
         names = diversity.topics(texts, vectors, settings.topics, seed=settings.seed)
+        if namer is not None:
+            names = name_topics(namer, texts, vectors, names)
         kept = [replace(each, topic=name) for each, name in zip(kept, names, strict=True)]
         places, projection = diversity.project(vectors, settings.projection, seed=settings.seed)
         summary["diversity"] = {

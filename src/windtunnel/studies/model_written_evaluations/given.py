@@ -150,7 +150,7 @@ def _write(config: "Config", model: "LanguageModel", run: Run) -> None:
         seed=run.seed,
     )
     judge = LabelByModel(model, config.description)
-    found = generate_evaluation(writer, judge, run.directory / "written", settings)
+    found = generate_evaluation(writer, judge, run.directory / "written", settings, namer=model)
     counts = [{"step": name, "statements": count} for name, count in found.summary["counts"].items()]
     run.table("written-counts", counts, "From candidates to the evaluation; its page is written/index.html.")
     rows = [
