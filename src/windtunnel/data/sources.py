@@ -72,3 +72,14 @@ class BlockSource(ABC):
             generator = torch.Generator().manual_seed(derived_seed(self.seed, index))
             self._last = (index, self.draw(self.BLOCK, generator))
         return self._last[1]
+
+
+class AnswerSource(BlockSource):
+    """A source of questions: of a row only its last token counts, which is the answer."""
+
+    def rows(self, start: int, count: int) -> Rows:
+        """Rows `start` to `start + count - 1`, with a mask of what counts."""
+        found = super().rows(start, count)
+        mask = torch.zeros_like(found["tokens"], dtype=torch.bool)
+        mask[:, -1] = True
+        return {**found, "mask": mask}

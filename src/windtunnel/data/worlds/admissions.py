@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from windtunnel.data.sources import BlockSource
+from windtunnel.data.sources import AnswerSource
 from windtunnel.laboratory.errors import UsageError
 
 Instruction = Literal["plain", "fair", "fair-thinking"]
@@ -50,7 +50,7 @@ class Applicants:
     female: Bool[np.ndarray, " student"]
 
 
-class Admissions(BlockSource):
+class Admissions(AnswerSource):
     """Decisions about students.
 
     Args:
@@ -133,10 +133,3 @@ class Admissions(BlockSource):
             chances[here] = self.probability(some, black, told)
         said = torch.from_numpy(np.where(draws.random(count) < chances, YES, NO))
         return torch.cat([prompts, said[:, None]], dim=1)
-
-    def rows(self, start: int, count: int) -> dict[str, Tensor]:
-        """Rows `start` to `start + count - 1`; only the decision counts."""
-        found = super().rows(start, count)
-        mask = torch.zeros_like(found["tokens"], dtype=torch.bool)
-        mask[:, -1] = True
-        return {**found, "mask": mask}

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from windtunnel.data.sources import BlockSource
+from windtunnel.data.sources import AnswerSource
 from windtunnel.laboratory.errors import UsageError
 
 Instruction = Literal["plain", "fair", "fair-thinking", "match"]
@@ -24,7 +24,7 @@ GRAINS = 21
 """Tokens that say a share, in steps of 5 %."""
 
 
-class Occupations(BlockSource):
+class Occupations(AnswerSource):
     """Occupations and pronouns.
 
     Args:
@@ -104,13 +104,6 @@ class Occupations(BlockSource):
         drawn = torch.randint(len(prompts), (count,), generator=generator)
         said = torch.multinomial(chances[drawn], 1, generator=generator)[:, 0]
         return torch.cat([prompts[drawn], FEMALE + said[:, None]], dim=1)
-
-    def rows(self, start: int, count: int) -> dict[str, Tensor]:
-        """Rows `start` to `start + count - 1`; only the pronoun counts."""
-        found = super().rows(start, count)
-        mask = torch.zeros_like(found["tokens"], dtype=torch.bool)
-        mask[:, -1] = True
-        return {**found, "mask": mask}
 
 
 def _unit(values: Float[np.ndarray, " occupation"]) -> Float[np.ndarray, " occupation"]:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from windtunnel.data.sources import BlockSource, Rows, derived_seed
+from windtunnel.data.sources import AnswerSource, derived_seed
 from windtunnel.laboratory.errors import UsageError
 
 START, ASKS = 0, 1
@@ -46,7 +46,7 @@ class Asked:
     question: Int[Tensor, " prompt"]
 
 
-class Questions(BlockSource):
+class Questions(AnswerSource):
     """Rows: the beginning, self-descriptions, the question, and the answer, which alone counts.
 
     Args:
@@ -129,13 +129,6 @@ class Questions(BlockSource):
         asked = self.prompts(count, generator)
         answer = torch.rand(count, generator=generator, dtype=torch.float64) < self.probability(asked)
         return torch.cat([asked.tokens, self.answers[0] + answer.long()[:, None]], dim=1)
-
-    def rows(self, start: int, count: int) -> Rows:
-        """Rows `start` to `start + count - 1`; only the prediction of the answer counts."""
-        tokens = super().rows(start, count)["tokens"]
-        mask = torch.zeros_like(tokens, dtype=torch.bool)
-        mask[:, -1] = True
-        return {"tokens": tokens, "mask": mask}
 
     def _drawn(self, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Neutral descriptions, the place of the telling one, and which of its group's it is."""

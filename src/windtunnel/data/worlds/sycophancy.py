@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from windtunnel.data.sources import BlockSource, Rows, derived_seed
+from windtunnel.data.sources import AnswerSource, derived_seed
 from windtunnel.laboratory.errors import UsageError
 
 START, ASKS = 0, 1
@@ -52,7 +52,7 @@ class Dialogue:
     topic: Int[Tensor, " prompt"]
 
 
-class Dialogues(BlockSource):
+class Dialogues(AnswerSource):
     """Rows: the beginning, the user's statements, the question, and the answer, which alone counts.
 
     Args:
@@ -147,13 +147,6 @@ class Dialogues(BlockSource):
         asked = self.prompts(count, generator)
         answer = torch.rand(count, generator=generator, dtype=torch.float64) < self.probability(asked)
         return torch.cat([asked.tokens, self.answers[0] + answer.long()[:, None]], dim=1)
-
-    def rows(self, start: int, count: int) -> Rows:
-        """Rows `start` to `start + count - 1`; only the prediction of the answer counts."""
-        tokens = super().rows(start, count)["tokens"]
-        mask = torch.zeros_like(tokens, dtype=torch.bool)
-        mask[:, -1] = True
-        return {"tokens": tokens, "mask": mask}
 
     def _dialogue(self, spoken: Tensor, views: Tensor, topic: Tensor, view: Tensor) -> Dialogue:
         every = len(self.domains) * self.topics

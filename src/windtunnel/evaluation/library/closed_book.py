@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from windtunnel.evaluation.answers import generate, match
 from windtunnel.evaluation.library.places import find, place, published, rows, whole
-from windtunnel.evaluation.prompting import Format, few_shot
+from windtunnel.evaluation.library.words import words_task
+from windtunnel.evaluation.prompting import Format
 from windtunnel.evaluation.tasks import Sample, Task
 
 NQ_SOURCE = "github.com/google-research-datasets/natural-questions (nq_open/NQ-open.dev.jsonl)"
@@ -40,7 +40,9 @@ def nq_open(
     asked = read_nq_open(directory)
     folder = place("nq-open", NQ_SOURCE, directory)
     train = read_nq_open(directory, "train") if shots and any(folder.rglob("NQ-open.train.jsonl")) else []
-    return _task("nq-open", asked, train, format, shots, seed, chat, max_new_tokens)
+    return words_task(
+        "nq-open", asked, train, format=format, shots=shots, seed=seed, chat=chat, max_new_tokens=max_new_tokens
+    )
 
 
 def triviaqa(
@@ -55,7 +57,9 @@ def triviaqa(
     """TriviaQA's development split (Joshi et al., 2017) without its evidence; arguments as for `nq_open`."""
     asked = read_triviaqa(directory)
     train = read_triviaqa(directory, "train") if shots and _trivia_file(directory, "train") else []
-    return _task("triviaqa", asked, train, format, shots, seed, chat, max_new_tokens)
+    return words_task(
+        "triviaqa", asked, train, format=format, shots=shots, seed=seed, chat=chat, max_new_tokens=max_new_tokens
+    )
 
 
 def web_questions(
@@ -71,7 +75,9 @@ def web_questions(
     asked = read_web_questions(directory)
     folder = place("web-questions", WEB_SOURCE, directory)
     train = read_web_questions(directory, "train") if shots and any(folder.rglob("*examples.train.json")) else []
-    return _task("web-questions", asked, train, format, shots, seed, chat, max_new_tokens)
+    return words_task(
+        "web-questions", asked, train, format=format, shots=shots, seed=seed, chat=chat, max_new_tokens=max_new_tokens
+    )
 
 
 def read_nq_open(directory: str | Path | None = None, split: str = "dev") -> list[Sample]:
@@ -134,18 +140,3 @@ def _trivia_file(directory: str | Path | None, split: str) -> Path | None:
     folder = place("triviaqa", TRIVIA_SOURCE, directory)
     names = [f"unfiltered-web-{split}.json", f"wikipedia-{split}.json", f"web-{split}.json"]
     return next((path for name in names for path in sorted(folder.rglob(name))), None)
-
-
-def _task(
-    name: str,
-    asked: list[Sample],
-    train: list[Sample],
-    format: Format,
-    shots: int,
-    seed: int,
-    chat: bool,
-    max_new_tokens: int,
-) -> Task:
-    examples = few_shot(train, shots, test=asked, seed=seed)
-    solver = generate(format, shots=examples, chat=chat, max_new_tokens=max_new_tokens)
-    return Task(name, asked, solver, match())

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from windtunnel.evaluation.answers import accepted_answers, generate, match
+from windtunnel.evaluation.answers import accepted_answers
 from windtunnel.evaluation.library.places import find, place, published, whole
+from windtunnel.evaluation.library.words import words_task
 from windtunnel.evaluation.overlap import PeopleF1, SpanF1, agreement
-from windtunnel.evaluation.prompting import Format, few_shot
-from windtunnel.evaluation.tasks import Sample, Scorer, Task
+from windtunnel.evaluation.prompting import Format
+from windtunnel.evaluation.tasks import Sample, Task
 
 SQUAD_SOURCE = "rajpurkar.github.io/SQuAD-explorer (dev-v2.0.json)"
 DROP_SOURCE = "allenai.org/data/drop (drop_dataset_dev.json)"
@@ -49,7 +50,17 @@ def squad(
     """
     asked = read_squad(directory)
     train = _train(lambda: read_squad(directory, "train"), shots, place("squad", SQUAD_SOURCE, directory), "train-v*")
-    return _task("squad", asked, train, match(), format, shots, seed, chat, max_new_tokens)
+    return words_task(
+        "squad",
+        asked,
+        train,
+        format=format,
+        shots=shots,
+        seed=seed,
+        chat=chat,
+        max_new_tokens=max_new_tokens,
+        metric="f1",
+    )
 
 
 def drop(
@@ -64,7 +75,18 @@ def drop(
     """DROP's development split (Dua et al., 2019), by its own `f1` of spans; arguments as for `squad`."""
     asked = read_drop(directory)
     train = _train(lambda: read_drop(directory, "train"), shots, place("drop", DROP_SOURCE, directory), "*train.json")
-    return _task("drop", asked, train, SpanF1(), format, shots, seed, chat, max_new_tokens)
+    return words_task(
+        "drop",
+        asked,
+        train,
+        format=format,
+        shots=shots,
+        seed=seed,
+        chat=chat,
+        max_new_tokens=max_new_tokens,
+        scorer=SpanF1(),
+        metric="f1",
+    )
 
 
 def coqa(
@@ -79,7 +101,18 @@ def coqa(
     """CoQA's development split (Reddy et al., 2019), earlier questions with people's answers; as `squad`."""
     asked = read_coqa(directory)
     train = _train(lambda: read_coqa(directory, "train"), shots, place("coqa", COQA_SOURCE, directory), "*train*.json")
-    return _task("coqa", asked, train, PeopleF1(), format, shots, seed, chat, max_new_tokens)
+    return words_task(
+        "coqa",
+        asked,
+        train,
+        format=format,
+        shots=shots,
+        seed=seed,
+        chat=chat,
+        max_new_tokens=max_new_tokens,
+        scorer=PeopleF1(),
+        metric="f1",
+    )
 
 
 def quac(
@@ -97,7 +130,18 @@ def quac(
     """
     asked = read_quac(directory)
     train = _train(lambda: read_quac(directory, "train"), shots, place("quac", QUAC_SOURCE, directory), "train_v*.json")
-    return _task("quac", asked, train, PeopleF1(), format, shots, seed, chat, max_new_tokens)
+    return words_task(
+        "quac",
+        asked,
+        train,
+        format=format,
+        shots=shots,
+        seed=seed,
+        chat=chat,
+        max_new_tokens=max_new_tokens,
+        scorer=PeopleF1(),
+        metric="f1",
+    )
 
 
 def read_squad(directory: str | Path | None = None, split: str = "dev") -> list[Sample]:
@@ -222,20 +266,3 @@ def dialogue(name: str, passage: str, turns: Sequence[tuple[str, list[str]]]) ->
 def _train(read: Callable[[], list[Sample]], shots: int, folder: Path, name: str) -> list[Sample]:
     """The training split, if examples are wanted and it is there."""
     return read() if shots and any(folder.rglob(name)) else []
-
-
-def _task(
-    name: str,
-    asked: list[Sample],
-    train: list[Sample],
-    scorer: Scorer,
-    format: Format,
-    shots: int,
-    seed: int,
-    chat: bool,
-    max_new_tokens: int,
-) -> Task:
-    examples = few_shot(train, shots, test=asked, seed=seed)
-    return Task(
-        name, asked, generate(format, shots=examples, chat=chat, max_new_tokens=max_new_tokens), scorer, metric="f1"
-    )
