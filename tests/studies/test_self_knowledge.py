@@ -44,7 +44,15 @@ def test_every_part_is_measured_and_shown(tiny):
     assert all(found[claim.id] == "replicated" for claim in KNOWN)
     contents = json.loads((tiny.directory / "contents.json").read_text())
     figures = {item["name"] for item in contents if item["kind"] == "figure"}
-    assert figures == {"knowledge", "sources", "own-knowledge", "judgements", "letters", "lettered-sizes"}
+    assert figures == {
+        "knowledge",
+        "sources",
+        "own-knowledge",
+        "judgements",
+        "letters",
+        "lettered-sizes",
+        "source-length",
+    }
     assert all((tiny.directory / "figures" / f"{name}.svg").stat().st_size > 2_000 for name in figures)
     tables = {item["name"]: item["rows"] for item in contents if item["kind"] == "table"}
     assert tables.keys() == {"table-1", "tables-2-and-3", "p-ik-metrics", "judgements", "formats"}

@@ -14,6 +14,7 @@ from windtunnel.data.worlds.planted_knowledge import (
     FALSE,
     IDEAS,
     JUDGED,
+    LONGEST,
     PASS,
     PROPOSED,
     QUESTION,
@@ -136,6 +137,12 @@ def test_prompts_end_where_the_answer_comes():
         assert (about.sum(dim=1) == mentions).all()
         if says is not None:
             assert ((prompts[:, 3 : 4 * STATEMENTS : 4] == gold[:, None]) & about).any(dim=1).float().mean() == says
+    for statements in (1, LONGEST):
+        prompts = questions(FACTS, PAIRS, "correct", draws, statements)
+        assert prompts.shape == (36, 4 * statements + 3)
+        assert prompts.shape[1] + 1 <= ROW
+        told = (prompts[:, 2:-3:4] == entity[:, None]) & (prompts[:, 3:-3:4] == gold[:, None])
+        assert (told.sum(dim=1) == 1).all()
     judged = judgements(FACTS, PAIRS, FACTS.answer.flatten(), FACTS.answer.flatten()[:, None].expand(-1, IDEAS))
     assert judged.shape[1] + 1 == 13
     assert (judged[:, -2] == gold).all()
@@ -199,6 +206,7 @@ def test_lettered_questions_change_as_they_are_said_to():
         (lambda: PlantedKnowledge(FACTS, copying=0.8, judging=0.5), "shares"),
         (lambda: PlantedKnowledge(FACTS, judged=13), "judged"),
         (lambda: questions(FACTS, PAIRS, "wrong"), "generator"),
+        (lambda: questions(FACTS, PAIRS, "wrong", torch.Generator(), LONGEST + 1), "does not fit a row"),
         (lambda: LetteredChoices(0, 10, 0), "questions"),
     ],
 )

@@ -31,6 +31,9 @@ STATEMENTS = 3
 ROW = 24
 """Tokens of a row: six questions; or a source and three questions; or two judgements and a question."""
 
+LONGEST = 5
+"""Statements before a question that a row has room for."""
+
 RELEVANT = 0.65
 """Share of sources that hold the answer of the question after them."""
 
@@ -108,19 +111,24 @@ Source = Literal["none", "correct", "wrong", "irrelevant"]
 
 
 def questions(
-    facts: Facts, pairs: Int[Tensor, "fact 2"], source: Source = "none", generator: torch.Generator | None = None
+    facts: Facts,
+    pairs: Int[Tensor, "fact 2"],
+    source: Source = "none",
+    generator: torch.Generator | None = None,
+    statements: int = STATEMENTS,
 ) -> Int[Tensor, "fact token"]:
     """Prompts that end where the answer is to come.
 
     Args:
         facts: The world.
         pairs: Entity and relation of each question.
-        source: What stands before the question: nothing, or three statements about entities with true answers, one of
-            them the fact itself, or the same with a wrong answer, or none of them about the entity asked about.
+        source: What stands before the question: nothing, or statements about entities with true answers, one of them
+            the fact itself, or the same with a wrong answer, or none of them about the entity asked about.
         generator: Draws wrong answers and other entities.
+        statements: In a source; the text's own have three, and a row has room for `LONGEST`.
 
     Raises:
-        UsageError: A source is asked for without a generator.
+        UsageError: A source is asked for without a generator, or it does not fit a row.
     """
     entity, relation = pairs.T
     asked = _question(facts, entity, relation)
@@ -128,18 +136,21 @@ def questions(
         return asked
     if generator is None:
         raise UsageError("What stands in a source is drawn at random; give a generator.")
+    most = min(LONGEST, facts.entities - 1)
+    if not 1 <= statements <= most:
+        raise UsageError(f"A source of {statements} statements does not fit a row and a world; give 1 to {most}.")
     count = len(entity)
-    away = torch.rand(count, facts.entities - 1, generator=generator).argsort(dim=1)[:, :STATEMENTS] + 1
+    away = torch.rand(count, facts.entities - 1, generator=generator).argsort(dim=1)[:, :statements] + 1
     others = (entity[:, None] + away) % facts.entities  # distinct, and none of them the one asked about
     answers = facts.answer[others, relation[:, None]]
     if source != "irrelevant":
-        place = torch.randint(STATEMENTS, (count, 1), generator=generator)
+        place = torch.randint(statements, (count, 1), generator=generator)
         answer = facts.answer[entity, relation]
         if source == "wrong":
             answer = (answer + torch.randint(1, facts.answers, answer.shape, generator=generator)) % facts.answers
         others, answers = others.scatter(1, place, entity[:, None]), answers.scatter(1, place, answer[:, None])
-    statements = [_statement(facts, others[:, k], relation, answers[:, k]) for k in range(STATEMENTS)]
-    return torch.cat([*statements, asked], dim=1)
+    told = [_statement(facts, others[:, k], relation, answers[:, k]) for k in range(statements)]
+    return torch.cat([*told, asked], dim=1)
 
 
 def judgements(

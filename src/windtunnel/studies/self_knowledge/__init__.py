@@ -213,6 +213,12 @@ ORGANISMS = [
         AtMost(0.5, "of the rise behind a correct one"),
     ),
     Claim(
+        "longer-source",
+        "The more a source says besides, the less it raises P(IK).",
+        "Section 5.3",
+        AtMost(-0.01, "P(IK) per statement"),
+    ),
+    Claim(
         "good-hints",
         "A good hint raises P(IK) more than one with a wrong answer.",
         "Section 5.4",

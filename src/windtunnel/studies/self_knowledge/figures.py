@@ -10,6 +10,7 @@ from windtunnel.laboratory import plots
 from windtunnel.laboratory.run import Run
 from windtunnel.statistics import reliability, risk_coverage, softened
 from windtunnel.statistics.intervals import Floats
+from windtunnel.studies.self_knowledge.organisms import LENGTHS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,6 +89,20 @@ def _sources(held: Floats, measured: Sequence[dict[str, Any]], found: Sequence[d
         "statements. Points: organisms."
     )
     run.figure("sources", made, caption, {"kinds": kinds, **rows})
+    _lengths(found, run)
+
+
+def _lengths(found: Sequence[dict[str, Any]], run: Run) -> None:
+    made, axes = plots.figure(5.0, 3.0)
+    for colour, (key, label) in zip(plots.PALETTE, (("said", "P(IK)"), ("exact", "exact")), strict=False):
+        table = np.array([[one[key] for one in each["by length"]] for each in found])
+        axes.plot(LENGTHS, table.mean(0), "o-", ms=3.5, color=colour, label=label)
+        axes.fill_between(LENGTHS, table.min(0), table.max(0), color=colour, alpha=0.15, lw=0)
+    axes.set(xlabel="statements in a right source", ylabel="mean over held-out entities", ylim=(0, 1.05))
+    axes.set_xticks(LENGTHS)
+    axes.legend(loc="lower left")
+    caption = "Behind right sources of several lengths; the text's own have three statements. Bands: organisms."
+    run.figure("source-length", made, caption, {"by length": [each["by length"] for each in found]})
 
 
 def _others(found: Sequence[dict[str, Any]], run: Run) -> None:

@@ -15,7 +15,7 @@ from windtunnel.statistics import auroc, calibration_error
 from windtunnel.statistics.estimates import Estimate
 from windtunnel.statistics.intervals import Floats
 from windtunnel.studies.self_knowledge import figures
-from windtunnel.studies.self_knowledge.organisms import SOURCES, Organism, measure_organism
+from windtunnel.studies.self_knowledge.organisms import LENGTHS, SOURCES, Organism, measure_organism
 
 if TYPE_CHECKING:
     from windtunnel.studies.self_knowledge import Config
@@ -133,6 +133,13 @@ def _heads(
         "shuffled": float(np.mean(shuffled)),
         "said with sources": sources,
         "rises": {source: float((sources[source] - said)[held].mean()) for source in SOURCES},
+        "by length": [
+            {
+                "said": float(head(one["states"][LAST])[held].mean()),
+                "exact": float(one["exact"].flatten()[held].mean()),
+            }
+            for one in (mine["by length"][str(count)] for count in LENGTHS)
+        ],
         "crossed": crossed,
         "cells": _cells(said, held, own, organisms, measured),
         "layers": {site: truth.auroc(probed(each, learned)(each), held) for site, each in states.items()},
@@ -197,6 +204,8 @@ def _conclude_heads(found: Sequence[dict[str, Any]], run: Run) -> None:
     copied = learned and min(rises["correct"]) > LEARNED
     pairs = zip(rises["irrelevant"], rises["correct"], strict=True)
     conclude("irrelevant-source", [one / max(other, 1e-9) for one, other in pairs], "sources", tested=copied)
+    slopes = [float(np.polyfit(LENGTHS, [one["said"] for one in each["by length"]], 1)[0]) for each in found]
+    conclude("longer-source", slopes, "source-length", tested=copied)
     hints = [right - wrong for right, wrong in zip(rises["correct"], rises["wrong"], strict=True)]
     conclude("good-hints", hints, "sources", tested=copied)
     gaps = [cell[0] - cell[1] for each in found for cell in each["cells"].values()]

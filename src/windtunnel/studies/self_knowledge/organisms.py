@@ -11,6 +11,7 @@ from torch import Tensor
 from windtunnel.data.worlds.planted_knowledge import (
     FALSE,
     IDEAS,
+    LONGEST,
     PASS,
     ROW,
     TRUE,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from windtunnel.studies.self_knowledge import Config
 
 SOURCES = ("correct", "wrong", "irrelevant")
+
+LENGTHS = tuple(range(1, LONGEST + 1))
+"""Statements in right sources of other lengths than those in the text, which have three."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ def _measure(organism: Organism) -> dict[str, Any]:
     sites = [f"blocks.{layer}.hook_resid_post" for layer in range(config.layers)] + ["ln_final.hook_out"]
     states = {"none": last_tokens(model, prompts["none"].tolist(), sites)}
     states |= {source: last_tokens(model, prompts[source].tolist(), sites[-1:]) for source in SOURCES}
+    lengths = torch.Generator().manual_seed(run.seed_for("lengths"))
+    longer = {count: questions(facts, pairs, "correct", lengths, count) for count in LENGTHS}
     plain = said["none"]
     own = _own(plain, facts, pairs)
     share = np.random.default_rng(run.seed_for("labels")).binomial(config.draws, exact["none"].numpy()) / config.draws
@@ -96,6 +102,13 @@ def _measure(organism: Organism) -> dict[str, Any]:
         "highest": plain.max(dim=1).values.reshape(facts.answer.shape),
         "exposure": facts.exposure,
         "states": states,
+        "by length": {
+            str(count): {
+                "states": last_tokens(model, asked.tolist(), sites[-1:]),
+                "exact": _answers(model, facts, asked).gather(1, facts.answer_token(pairs[:, 1], gold)[:, None])[:, 0],
+            }
+            for count, asked in longer.items()
+        },
         "judged": _judge(model, facts, pairs, own, config, draws),
         "tuned": _tune(model, organism, prompts["none"], share.reshape(tuple(facts.answer.shape))),
     }
