@@ -208,7 +208,7 @@ def information_of(points: Mapping[str, Sequence[tuple[float, Any, float]]], exa
     axes.axhline(exact, color=MUTED, ls="--", label=f"exact {exact:.3g}")
     axes.set(xlabel="parameters N", ylabel="information (nats)", ylim=(min(0, axes.get_ylim()[0]), None))
     axes.set_xscale("log")
-    axes.legend()
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
     return made
 
 
