@@ -199,6 +199,9 @@ def test_collapse_compares_at_equal_loss_and_at_equal_steps():
     at_loss, at_steps = collapse(ladder)
     assert at_loss == pytest.approx(0, abs=1e-9)
     assert at_steps == pytest.approx(0.2)
+    ladder.append({"curve": losses - 1.8, "accuracy_curve": 1.1 - (losses - 1.8) / 2})  # meets the second only
+    assert collapse(ladder)[0] == pytest.approx(0.1)
+    assert np.isnan(collapse([ladder[0], ladder[2]])[0])
 
 
 @pytest.mark.parametrize(

@@ -223,13 +223,18 @@ def measure_maths_data(ladder: Found, run: Run) -> None:
 
 
 def collapse(ladder: Found) -> tuple[float, float]:
-    """The largest difference of accuracy between sizes at equal loss, and at equal steps."""
-    tops, bottoms = [one["curve"].max() for one in ladder], [one["curve"].min() for one in ladder]
-    low, high = max(bottoms), min(tops)
-    grid = np.linspace(low, high, 50)
-    at_loss = [np.interp(grid, *_increasing(one["curve"], one["accuracy_curve"])) for one in ladder]
+    """The largest difference of accuracy between sizes at a loss that two or more of them pass, and at equal steps."""
+    losses = np.concatenate([one["curve"] for one in ladder])
+    grid = np.linspace(losses.min(), losses.max(), 500)
+    at_loss = np.stack(
+        [
+            np.interp(grid, *_increasing(one["curve"], one["accuracy_curve"]), left=np.nan, right=np.nan)
+            for one in ladder
+        ]
+    )
+    shared = at_loss[:, np.isfinite(at_loss).sum(0) > 1]
     at_steps = np.stack([one["accuracy_curve"] for one in ladder])
-    gap = float(np.ptp(at_loss, axis=0).max()) if high > low else float("nan")
+    gap = float((np.nanmax(shared, 0) - np.nanmin(shared, 0)).max()) if shared.size else float("nan")
     return gap, float(np.ptp(at_steps, axis=0).max())
 
 
