@@ -37,12 +37,7 @@ def nq_open(
         chat: Use the chat template.
         max_new_tokens: Most tokens of an answer.
     """
-    asked = read_nq_open(directory)
-    folder = place("nq-open", NQ_SOURCE, directory)
-    train = read_nq_open(directory, "train") if shots and any(folder.rglob("NQ-open.train.jsonl")) else []
-    return words_task(
-        "nq-open", asked, train, format=format, shots=shots, seed=seed, chat=chat, max_new_tokens=max_new_tokens
-    )
+    return words_task("nq-open", read_nq_open, directory, format, shots, seed, chat, max_new_tokens)
 
 
 def triviaqa(
@@ -55,11 +50,7 @@ def triviaqa(
     max_new_tokens: int = 24,
 ) -> Task:
     """TriviaQA's development split (Joshi et al., 2017) without its evidence; arguments as for `nq_open`."""
-    asked = read_triviaqa(directory)
-    train = read_triviaqa(directory, "train") if shots and _trivia_file(directory, "train") else []
-    return words_task(
-        "triviaqa", asked, train, format=format, shots=shots, seed=seed, chat=chat, max_new_tokens=max_new_tokens
-    )
+    return words_task("triviaqa", read_triviaqa, directory, format, shots, seed, chat, max_new_tokens)
 
 
 def web_questions(
@@ -72,12 +63,7 @@ def web_questions(
     max_new_tokens: int = 24,
 ) -> Task:
     """WebQuestions' test split (Berant et al., 2013); arguments as for `nq_open`."""
-    asked = read_web_questions(directory)
-    folder = place("web-questions", WEB_SOURCE, directory)
-    train = read_web_questions(directory, "train") if shots and any(folder.rglob("*examples.train.json")) else []
-    return words_task(
-        "web-questions", asked, train, format=format, shots=shots, seed=seed, chat=chat, max_new_tokens=max_new_tokens
-    )
+    return words_task("web-questions", read_web_questions, directory, format, shots, seed, chat, max_new_tokens)
 
 
 def read_nq_open(directory: str | Path | None = None, split: str = "dev") -> list[Sample]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from windtunnel.evaluation.library.choices import choice_task
-from windtunnel.evaluation.library.places import find, place, published, rows
+from windtunnel.evaluation.library.places import find, place, published, rows, training
 from windtunnel.evaluation.prompting import Format
 from windtunnel.evaluation.tasks import Sample, Task
 
@@ -29,9 +29,7 @@ def hellaswag(
         seed: Of the examples.
         chat: Use the chat template.
     """
-    folder = place("hellaswag", SOURCE, directory)
-    asked = read(directory)
-    train = read(directory, "train") if shots and any(folder.rglob("hellaswag_train.jsonl")) else []
+    asked, train = read(directory), training(lambda: read(directory, "train"), shots)
     words = format or Format("{input}")
     return choice_task(
         "hellaswag", asked, train, format=words, shots=shots, seed=seed, chat=chat, metric="accuracy_normalised"

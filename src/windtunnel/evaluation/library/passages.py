@@ -1,6 +1,6 @@
 """Questions about a passage, answered in words: SQuAD 2.0, DROP, and the dialogues CoQA and QuAC."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,19 +48,7 @@ def squad(
         chat: Use the chat template.
         max_new_tokens: Most tokens of an answer.
     """
-    asked = read_squad(directory)
-    train = _train(lambda: read_squad(directory, "train"), shots, place("squad", SQUAD_SOURCE, directory), "train-v*")
-    return words_task(
-        "squad",
-        asked,
-        train,
-        format=format,
-        shots=shots,
-        seed=seed,
-        chat=chat,
-        max_new_tokens=max_new_tokens,
-        metric="f1",
-    )
+    return words_task("squad", read_squad, directory, format, shots, seed, chat, max_new_tokens, metric="f1")
 
 
 def drop(
@@ -73,19 +61,8 @@ def drop(
     max_new_tokens: int = 32,
 ) -> Task:
     """DROP's development split (Dua et al., 2019), by its own `f1` of spans; arguments as for `squad`."""
-    asked = read_drop(directory)
-    train = _train(lambda: read_drop(directory, "train"), shots, place("drop", DROP_SOURCE, directory), "*train.json")
     return words_task(
-        "drop",
-        asked,
-        train,
-        format=format,
-        shots=shots,
-        seed=seed,
-        chat=chat,
-        max_new_tokens=max_new_tokens,
-        scorer=SpanF1(),
-        metric="f1",
+        "drop", read_drop, directory, format, shots, seed, chat, max_new_tokens, scorer=SpanF1(), metric="f1"
     )
 
 
@@ -99,19 +76,8 @@ def coqa(
     max_new_tokens: int = 32,
 ) -> Task:
     """CoQA's development split (Reddy et al., 2019), earlier questions with people's answers; as `squad`."""
-    asked = read_coqa(directory)
-    train = _train(lambda: read_coqa(directory, "train"), shots, place("coqa", COQA_SOURCE, directory), "*train*.json")
     return words_task(
-        "coqa",
-        asked,
-        train,
-        format=format,
-        shots=shots,
-        seed=seed,
-        chat=chat,
-        max_new_tokens=max_new_tokens,
-        scorer=PeopleF1(),
-        metric="f1",
+        "coqa", read_coqa, directory, format, shots, seed, chat, max_new_tokens, scorer=PeopleF1(), metric="f1"
     )
 
 
@@ -128,19 +94,8 @@ def quac(
 
     As published, questions on which people agree with an F1 below 0.4 are left out.
     """
-    asked = read_quac(directory)
-    train = _train(lambda: read_quac(directory, "train"), shots, place("quac", QUAC_SOURCE, directory), "train_v*.json")
     return words_task(
-        "quac",
-        asked,
-        train,
-        format=format,
-        shots=shots,
-        seed=seed,
-        chat=chat,
-        max_new_tokens=max_new_tokens,
-        scorer=PeopleF1(),
-        metric="f1",
+        "quac", read_quac, directory, format, shots, seed, chat, max_new_tokens, scorer=PeopleF1(), metric="f1"
     )
 
 
@@ -261,8 +216,3 @@ def dialogue(name: str, passage: str, turns: Sequence[tuple[str, list[str]]]) ->
         found.append(Sample(f"{name}-{number}", asked, tuple(answers), metadata={"turn": number}, cluster=name))
         before = f"{asked}\nA: {answers[0].strip()}"
     return found
-
-
-def _train(read: Callable[[], list[Sample]], shots: int, folder: Path, name: str) -> list[Sample]:
-    """The training split, if examples are wanted and it is there."""
-    return read() if shots and any(folder.rglob(name)) else []

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from windtunnel.evaluation.library.choices import choice_task
-from windtunnel.evaluation.library.places import find, place, published, rows
+from windtunnel.evaluation.library.places import find, place, published, rows, training
 from windtunnel.evaluation.prompting import Format
 from windtunnel.evaluation.tasks import Sample, Task
 from windtunnel.laboratory.errors import DataError
@@ -32,9 +32,7 @@ def piqa(
         seed: Of the examples.
         chat: Use the chat template.
     """
-    asked = read(directory)
-    there = any(place("piqa", SOURCE, directory).rglob("train.jsonl"))
-    train = read(directory, "train") if shots and there else []
+    asked, train = read(directory), training(lambda: read(directory, "train"), shots)
     return choice_task(
         "piqa",
         asked,

@@ -4,15 +4,20 @@ import csv
 import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from windtunnel.evaluation.tasks import Sample
 from windtunnel.laboratory.errors import DataError, UsageError
 
 VARIABLE = "WINDTUNNEL_DATA"
 """Environment variable that names the directory of all data sets."""
+
+
+class Absent(DataError):
+    """A data set's folder holds no file of the names it is published under."""
 
 
 def place(name: str, source: str, directory: str | Path | None = None) -> Path:
@@ -42,13 +47,21 @@ def find(folder: Path, *names: str) -> Path:
     """The first file of these names, anywhere under a folder.
 
     Raises:
-        DataError: There is none.
+        Absent: There is none.
     """
     for name in names:
         found = sorted(folder.rglob(name))
         if found:
             return found[0]
-    raise DataError(f"{folder} has no file {' or '.join(names)}; get the data set again, as it was published.")
+    raise Absent(f"{folder} has no file {' or '.join(names)}; get the data set again, as it was published.")
+
+
+def training(read: Callable[[], list[Sample]], shots: int) -> list[Sample]:
+    """What examples are drawn from: the split that `read` reads, if examples are wanted and it is there."""
+    try:
+        return read() if shots else []
+    except Absent:
+        return []
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:

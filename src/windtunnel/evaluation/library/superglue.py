@@ -13,7 +13,7 @@ import numpy as np
 
 from windtunnel.evaluation.answers import token_f1
 from windtunnel.evaluation.library.choices import choice_task
-from windtunnel.evaluation.library.places import find, place, published, rows
+from windtunnel.evaluation.library.places import find, place, published, rows, training
 from windtunnel.evaluation.prompting import Format
 from windtunnel.evaluation.tasks import Mark, Models, Output, Sample, Task
 from windtunnel.laboratory.errors import UsageError
@@ -122,12 +122,10 @@ def superglue(
     Raises:
         UsageError: There is no such part.
     """
-    asked = read(directory, part)
-    there = any(place("superglue", SOURCE, directory).rglob(f"{PARTS[part].folder}/train.jsonl"))
     return choice_task(
         f"superglue/{part}",
-        asked,
-        read(directory, part, "train") if shots and there else [],
+        read(directory, part),
+        training(lambda: read(directory, part, "train"), shots),
         unconditional=unconditional,
         format=format or Format("{input}"),
         shots=shots,

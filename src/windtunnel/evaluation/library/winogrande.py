@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from windtunnel.evaluation import asking
-from windtunnel.evaluation.library.places import find, place, published, rows
+from windtunnel.evaluation.library.places import find, place, published, rows, training
 from windtunnel.evaluation.multiple_choice import normalised
 from windtunnel.evaluation.prompting import Format, Prompting, few_shot
 from windtunnel.evaluation.tasks import Mark, Models, Output, Sample, Task
@@ -68,9 +68,7 @@ def winogrande(directory: str | Path | None = None, *, format: Format = WORDS, s
         shots: Examples, from the training split if it is there.
         seed: Of the examples.
     """
-    asked = read(directory)
-    folder = place("winogrande", SOURCE, directory)
-    train = read(directory, "train_xl") if shots and any(folder.rglob("train_xl.jsonl")) else []
+    asked, train = read(directory), training(lambda: read(directory, "train_xl"), shots)
     told = [_with(sample, sample.choices[int(sample.target)]) for sample in train or asked]  # type: ignore[arg-type]
     examples = few_shot(told, shots, test=asked, seed=seed)
     return Task("winogrande", asked, PartialScoring(Prompting(format, examples)), PartialScorer())

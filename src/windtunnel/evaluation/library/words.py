@@ -1,22 +1,24 @@
 """What ready tasks answered in the model's own words share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from pathlib import Path
 
 from windtunnel.evaluation.answers import generate, match
+from windtunnel.evaluation.library.places import training
 from windtunnel.evaluation.prompting import Format, few_shot
 from windtunnel.evaluation.tasks import Sample, Scorer, Task
 
 
 def words_task(
     name: str,
-    asked: Sequence[Sample],
-    train: Sequence[Sample],
-    *,
+    read: Callable[..., list[Sample]],
+    directory: str | Path | None,
     format: Format,
     shots: int,
     seed: int,
     chat: bool,
     max_new_tokens: int,
+    *,
     scorer: Scorer | None = None,
     metric: str = "accuracy",
 ) -> Task:
@@ -24,16 +26,17 @@ def words_task(
 
     Args:
         name: Of the task.
-        asked: Its samples.
-        train: Where examples come from; none: from the samples asked.
+        read: Gives the samples in a folder, and of its split `train` if that is there.
+        directory: The folder of the data set.
         format: The words.
-        shots: Examples.
+        shots: Examples, from the training split if it is there, else from the samples asked.
         seed: Of the examples.
         chat: Use the chat template.
         max_new_tokens: Most tokens of an answer.
         scorer: Another one than `match`.
         metric: The headline metric.
     """
+    asked, train = read(directory), training(lambda: read(directory, "train"), shots)
     examples = few_shot(train, shots, test=asked, seed=seed)
     solver = generate(format, shots=examples, chat=chat, max_new_tokens=max_new_tokens)
     return Task(name, asked, solver, scorer or match(), metric)
