@@ -1,6 +1,7 @@
 """Verbs about evaluations that models write: generate-evaluation, validate-evaluation."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,15 +96,10 @@ def generate(
     if shots is not None and examples is None:
         raise UsageError("--shots is of --examples; give the file of examples, or leave it out.")
     limits = {"cache": cache, "max_requests": max_requests, "max_tokens_total": max_tokens_total}
-    used = [option for option, value in limits.items() if value is not None]
-    if used and not any(each.startswith("openai:") for each in (model, discriminator or "", name_topics or "")):
-        raise UsageError(f"--{used[0].replace('_', '-')} is for a server's model, openai:MODEL@URL; leave it out.")
-    generator = _opened(model, device, limits)
-    judge = generator if discriminator in (None, model) else _opened(str(discriminator), device, limits)
+    opened = _opened((model, discriminator, name_topics), device, limits)
+    judge = opened[discriminator or model]
     sampling = {key: value for key, value in (("temperature", temperature), ("top_p", top_p)) if value is not None}
-    opened = {model: generator, discriminator or model: judge}
-    namer = None if name_topics is None else opened.get(name_topics) or _opened(name_topics, device, limits)
-    writer = _writer(generator, behaviour, description, examples, shots or 5, seed, sampling)
+    writer = _writer(opened[model], behaviour, description, examples, shots or 5, seed, sampling)
     asked: dict[str, Discriminator] = {text: RequirementByModel(judge, text) for text in requirement or []}
     directory = out if out is not None else Path("runs") / "generated" / behaviour
     found = generate_evaluation(
@@ -112,7 +108,7 @@ def generate(
         directory,
         settings,
         requirements=asked,
-        namer=namer,
+        namer=opened[name_topics] if name_topics else None,
         progress="auto",
     )
     if raters:
@@ -175,12 +171,20 @@ def _write_sheets(found: "Generated", each: int, seed: int) -> None:
     write_sheets(chosen, found.summary["behaviour"], found.directory)
 
 
-def _opened(name: str, device: str, limits: dict[str, Any]) -> "LanguageModel":
-    if name.startswith("mock:"):
-        from windtunnel.evaluation.mock import MockModel
+def _opened(names: Sequence[str | None], device: str, limits: dict[str, Any]) -> dict[str, "LanguageModel"]:
+    """Each of the models once, by name; the limits are those of servers."""
+    from windtunnel.evaluation.mock import MockModel
 
-        return MockModel.named(name)
-    return open_model(name, device, **(limits if name.startswith("openai:") else {}))
+    wanted = list(dict.fromkeys(name for name in names if name is not None))
+    used = [option for option, value in limits.items() if value is not None]
+    if used and not any(name.startswith("openai:") for name in wanted):
+        raise UsageError(f"--{used[0].replace('_', '-')} is for a server's model, openai:MODEL@URL; leave it out.")
+    return {
+        name: MockModel.named(name)
+        if name.startswith("mock:")
+        else open_model(name, device, **(limits if name.startswith("openai:") else {}))
+        for name in wanted
+    }
 
 
 def _slug(description: str) -> str:

@@ -71,14 +71,8 @@ class Member:
     @property
     def shape(self) -> TransformerConfig:
         """The decoder, of the policy and of the preference model."""
-        return TransformerConfig(
-            vocabulary=self.world.vocabulary,
-            context=self.world.context + 1,  # a preference model reads the answer, too
-            layers=self.config.layers,
-            width=self.width,
-            heads=max(self.width // 8, 1),
-            embedding_scale=0.3,
-        )
+        context = self.world.context + 1  # a preference model reads the answer, too
+        return decoder(self.config, self.width, self.world.vocabulary, context)
 
 
 def family(config: "Config", run: Run) -> list[Member]:
@@ -190,6 +184,18 @@ def over_seeds(numbers: np.ndarray) -> Estimate:
 
 def _by_domain(values: Tensor, domain: Tensor) -> np.ndarray:
     return np.array([float(values[domain == number].double().mean()) for number in range(len(DOMAINS))])
+
+
+def decoder(config: "Config", width: int, vocabulary: int, context: int) -> TransformerConfig:
+    """The shape of an organism of a width."""
+    return TransformerConfig(
+        vocabulary=vocabulary,
+        context=context,
+        layers=config.layers,
+        width=width,
+        heads=max(width // 8, 1),
+        embedding_scale=0.3,
+    )
 
 
 def training(

@@ -13,7 +13,7 @@ from windtunnel.laboratory.run import Run
 from windtunnel.laboratory.sweeps import Backend, sweep, values
 from windtunnel.models.counting import count_parameters
 from windtunnel.models.transformer import Transformer, TransformerConfig
-from windtunnel.studies.model_written_evaluations.organism import over_seeds, training
+from windtunnel.studies.model_written_evaluations.organism import decoder, over_seeds, training
 from windtunnel.training.loop import train
 from windtunnel.training.objectives import next_token
 
@@ -50,14 +50,7 @@ class Pupil:
     @property
     def shape(self) -> TransformerConfig:
         """The decoder."""
-        return TransformerConfig(
-            vocabulary=self.world.vocabulary,
-            context=self.world.context,
-            layers=self.config.layers,
-            width=self.width,
-            heads=max(self.width // 8, 1),
-            embedding_scale=0.3,
-        )
+        return decoder(self.config, self.width, self.world.vocabulary, self.world.context)
 
 
 def study_sandbagging(config: "Config", run: Run) -> None:
