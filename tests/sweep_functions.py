@@ -80,12 +80,21 @@ def call(item):
     return globals()[name](argument)
 
 
-def together(path):
-    """How many items were at work at once, seen from this one."""
-    mine = Path(path) / str(os.getpid())
+def together(place):
+    """How many items were at work at once, seen from this one, which waits for another; after two have met, none waits.
+
+    `place` is a directory and the seconds to wait.
+    """
+    directory, patience = Path(place[0]), place[1]
+    mine = directory / f"{os.getpid()}.works"
     mine.touch()
-    time.sleep(0.3)
-    seen = len(list(mine.parent.iterdir()))
+    until, seen = time.monotonic() + patience, 1
+    while time.monotonic() < until and not (directory / "met").exists():
+        seen = max(seen, len(list(directory.glob("*.works"))))
+        if seen > 1:
+            (directory / "met").touch()
+        time.sleep(0.01)
+    time.sleep(0.1)  # whoever is met has the time to look, too
     mine.unlink()
     return seen
 

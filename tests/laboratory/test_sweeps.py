@@ -199,8 +199,9 @@ def test_a_ray_that_is_connected_is_used_and_stays(monkeypatch, tmp_path):
     sweeps._connect(ray, 2)
     try:
         monkeypatch.setattr(sweeps, "_connect", None)  # a second start would fail
-        assert max(values(sweep(sweep_functions.together, [tmp_path] * 3, backend="ray"))) == 2
-        assert max(values(sweep(sweep_functions.together, [tmp_path] * 3, backend="ray", workers=1))) == 1
+        assert max(values(sweep(sweep_functions.together, [(tmp_path, 60)] * 3, backend="ray"))) == 2
+        (tmp_path / "met").unlink()
+        assert max(values(sweep(sweep_functions.together, [(tmp_path, 0.3)] * 3, backend="ray", workers=1))) == 1
         assert ray.is_initialized()
         (outcome,) = sweep(sweep_functions.kind, [threading.Lock()], backend="ray")
         assert "cannot be sent to a worker" in outcome.error
