@@ -42,13 +42,20 @@ class Generation:
     temperature: float = 0.0
     top_p: float | None = None
     stop: tuple[str, ...] = ("\n",)
+    beams: int | None = None
+    length_penalty: float = 0.6
 
     def __call__(self, samples: Sequence[Sample], models: Models, seeds: Sequence[int]) -> list[Output]:
         """One output per sample, with what the model wrote."""
         model = models["subject"]
         prompts = [self.prompting.prompt(sample) for sample in samples]
-        sampling = {"max_new_tokens": self.max_new_tokens, "temperature": self.temperature, "top_p": self.top_p}
-        written = asking.generate(model, prompts, seeds, stop=self.stop, **sampling)
+        ending = {"max_new_tokens": self.max_new_tokens, "stop": self.stop}
+        if self.beams is None:
+            drawn = {"temperature": self.temperature, "top_p": self.top_p}
+            written = asking.generate(model, prompts, seeds, **ending, **drawn)
+        else:
+            kept = {"beams": self.beams, "length_penalty": self.length_penalty}
+            written = asking.search(model, prompts, **ending, **kept)
         return [
             Output(
                 prompt=asking.shown(model, prompt),
@@ -68,6 +75,7 @@ class Generation:
             "temperature": self.temperature,
             "top_p": self.top_p,
             "stop": list(self.stop),
+            **({} if self.beams is None else {"beams": self.beams, "length_penalty": self.length_penalty}),
         }
 
 
@@ -81,6 +89,8 @@ def generate(
     temperature: float = 0.0,
     top_p: float | None = None,
     stop: Sequence[str] = ("\n",),
+    beams: int | None = None,
+    length_penalty: float = 0.6,
 ) -> Generation:
     """A solver that lets the model write after the question.
 
@@ -93,10 +103,18 @@ def generate(
         temperature: Of sampling; 0 is greedy.
         top_p: Total probability of the tokens that are sampled from.
         stop: Strings that end the answer; by default the end of the line.
+        beams: Search with so many beams rather than sample (GPT-3, section 2.4: 4).
+        length_penalty: Of that search; see `inference.beams.Beams`.
+
+    Raises:
+        UsageError: A beam search with a temperature or top_p, which are of sampling.
     """
     if isinstance(stop, str):
         raise UsageError("stop needs a list of strings; put the string in a list.")
-    return Generation(Prompting(format, shots, chat, turns), max_new_tokens, temperature, top_p, tuple(stop))
+    if beams is not None and (temperature or top_p is not None):
+        raise UsageError("A beam search draws nothing; leave out temperature and top_p, or beams.")
+    prompting = Prompting(format, shots, chat, turns)
+    return Generation(prompting, max_new_tokens, temperature, top_p, tuple(stop), beams, length_penalty)
 
 
 @dataclass(frozen=True)

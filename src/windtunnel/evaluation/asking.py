@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from windtunnel.evaluation.prompting import Prompt
-from windtunnel.inference.generation import Sample as Continuation
+from windtunnel.inference.endings import Sample as Continuation
 from windtunnel.inference.scoring import Score, encode_pair
 from windtunnel.laboratory.errors import Unsupported
 
@@ -48,6 +48,23 @@ def generate(
     codec = _codec(model)
     ids = [codec.encode_rendered(codec.render(prompt.turns) + prompt.opening) for prompt in prompts]
     return list(model.generate(ids, **options))
+
+
+def search(model: "LanguageModel", prompts: Sequence[Prompt], **settings: Any) -> list[Continuation]:
+    """The best continuation of each prompt by beam search; `settings` as for `LanguageModel.beam_search`.
+
+    Raises:
+        Unsupported: The model is asked from outside, or conversations on one that keeps its chat template to itself.
+    """
+    if not hasattr(model, "beam_search"):
+        raise Unsupported(f"{model.name} has no beam search; load a model here from its files, or sample.")
+    rows = [
+        _codec(model).encode_rendered(_codec(model).render(prompt.turns) + prompt.opening)
+        if prompt.turns
+        else prompt.text
+        for prompt in prompts
+    ]
+    return list(model.beam_search(rows, **settings))
 
 
 def shown(model: "LanguageModel", prompt: Prompt) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from windtunnel.inference.generation import Sample
+from windtunnel.inference.endings import Sample
 from windtunnel.inference.scoring import Score
 from windtunnel.laboratory.errors import Unsupported, UsageError
 from windtunnel.models.interface import LanguageModel, Prompt, row_seeds

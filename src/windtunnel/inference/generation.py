@@ -1,41 +1,20 @@
 """Batched sampling: a row depends on its own prompt and seed and not on its batch, and a row that ends makes room."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 
 from windtunnel.inference.arrays import one_blas_thread
 from windtunnel.inference.decoder import Decoder
+from windtunnel.inference.endings import Decode, Endings, Sample, check
 from windtunnel.inference.packed import Packed
 from windtunnel.inference.rows import rows_of
 from windtunnel.inference.sampling import Sampling, choose, log_probabilities
 from windtunnel.laboratory.errors import UsageError
-
-StopReason = Literal["end", "stop", "length"]
-Decode = Callable[[list[int]], str]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One sampled continuation.
-
-    Attributes:
-        text: The continuation without the end token, cut before the first stop string; empty without a tokenizer.
-        token_ids: Every token sampled, the end token and the tokens of a stop string included.
-        token_logprobs: The model's log-probability of each, in nats: of the model itself, before temperature,
-            top-k, top-p and min-p, and so equal to what scoring the same tokens gives.
-        stop_reason: `end` (the model's end token), `stop` (a stop string) or `length` (max_new_tokens).
-    """
-
-    text: str
-    token_ids: list[int]
-    token_logprobs: list[float]
-    stop_reason: StopReason
 
 
 @dataclass(frozen=True)
@@ -122,10 +101,13 @@ class _Batch:
         decode: Decode | None,
         batch_size: int,
     ) -> None:
-        _check(decoder, prompts, sampling, decode, batch_size)
+        endings = Endings(sampling.max_new_tokens, sampling.stop, ends, decode)
+        check(decoder, prompts, endings)
+        if batch_size < 1:
+            raise UsageError(f"batch_size must be at least 1, not {batch_size}.")
         self.decoder, self.sampling, self.batch_size = decoder, sampling, batch_size
         self.prompts = [tuple(prompt) for prompt in prompts]
-        self.rows = [_Row(index, seed, sampling, ends, decode) for index, seed in enumerate(seeds)]
+        self.rows = [_Row(index, seed, endings) for index, seed in enumerate(seeds)]
         # Long prompts first: prompts admitted together are of like length, and a lack of memory shows at once.
         order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), self.prompts[index]), reverse=True)
         self.waiting = deque(order)
@@ -171,60 +153,21 @@ class _Batch:
         return steps
 
 
-def _check(
-    decoder: Decoder, prompts: Sequence[Sequence[int]], sampling: Sampling, decode: Decode | None, batch_size: int
-) -> None:
-    if sampling.stop and decode is None:
-        raise UsageError("Stop strings need a tokenizer, and this model has none; use max_new_tokens.")
-    if batch_size < 1:
-        raise UsageError(f"batch_size must be at least 1, not {batch_size}.")
-    for prompt in prompts:
-        if not prompt:
-            raise UsageError("A prompt has no token to continue; begin it with the model's first token (BOS).")
-        if len(prompt) + sampling.max_new_tokens - 1 > decoder.context:
-            raise UsageError(
-                f"A prompt of {len(prompt)} tokens and {sampling.max_new_tokens} new ones do not fit the model's "
-                f"context of {decoder.context}; shorten the prompt or lower max_new_tokens."
-            )
-
-
 class _Row:
     """A continuation as it grows."""
 
-    def __init__(self, index: int, seed: int, sampling: Sampling, ends: Set[int], decode: Decode | None) -> None:
-        self.index, self.sampling, self.ends, self.decode = index, sampling, ends, decode
+    def __init__(self, index: int, seed: int, endings: Endings) -> None:
+        self.index, self.endings = index, endings
         # A number for every step, drawn from the row's own generator: whatever else is in the batch, and however
         # many tokens are asked for, step t of a row uses its own number t.
-        self.uniform = np.random.default_rng(seed).random(sampling.max_new_tokens)
+        self.uniform = np.random.default_rng(seed).random(endings.max_new_tokens)
         self.token_ids: list[int] = []
         self.token_logprobs: list[float] = []
-        self.tail = 4 * max((len(stop) for stop in sampling.stop), default=0) + 8  # tokens that may hold a stop string
 
     def append(self, token: int, logprob: float) -> Step:
         """Add a token."""
         self.token_ids.append(token)
         self.token_logprobs.append(logprob)
-        reason: StopReason | None = None
-        if token in self.ends:
-            reason = "end"
-        elif self.sampling.stop and self._stopped():
-            reason = "stop"
-        elif len(self.token_ids) == self.sampling.max_new_tokens:
-            reason = "length"
-        return Step(self.index, token, logprob, None if reason is None else self._sample(reason))
-
-    def _stopped(self) -> bool:
-        """Whether a stop string has appeared; the last tokens say so first, since a character has at most 4."""
-        if not any(stop in self._text(self.token_ids[-self.tail :]) for stop in self.sampling.stop):
-            return False
-        return any(stop in self._text(self.token_ids) for stop in self.sampling.stop)
-
-    def _sample(self, reason: StopReason) -> Sample:
-        text = self._text(self.token_ids)
-        if reason == "stop":
-            text = text[: min(text.find(stop) for stop in self.sampling.stop if stop in text)]
-        return Sample(text, self.token_ids, self.token_logprobs, reason)
-
-    def _text(self, ids: list[int]) -> str:
-        shown = [token for token in ids if token not in self.ends]
-        return "" if self.decode is None else self.decode(shown)
+        reason = self.endings.reason(self.token_ids)
+        sample = None if reason is None else self.endings.sample(self.token_ids, self.token_logprobs, reason)
+        return Step(self.index, token, logprob, sample)

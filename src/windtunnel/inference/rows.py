@@ -29,6 +29,9 @@ class Rows(Protocol):
     def drop(self, row: int) -> None:
         """Forget a row; the last row takes its place."""
 
+    def take(self, rows: Sequence[int]) -> None:
+        """Go on with copies of these rows, in this order; one may be named more than once, others are forgotten."""
+
 
 def rows_of(decoder: Decoder, longest: int) -> Rows:
     """Rows with a cache where the decoder takes one; `longest`: tokens of the longest row to come, at most."""
@@ -70,6 +73,13 @@ class CachedRows:
         """Forget a row; the last row takes its place."""
         self.cache.drop(row)
 
+    def take(self, rows: Sequence[int]) -> None:
+        """Go on with copies of these rows, in this order."""
+        if list(rows) != list(range(self.cache.rows)):
+            taken = Cache(0, room=self.cache.room)
+            taken.put(self.cache, list(rows))
+            taken.prepared, self.cache = self.cache.prepared, taken
+
 
 class WholeRows:
     """Rows of a decoder without a cache: each step computes them anew from their first token."""
@@ -93,6 +103,10 @@ class WholeRows:
         last = self.rows.pop()
         if row < len(self.rows):
             self.rows[row] = last
+
+    def take(self, rows: Sequence[int]) -> None:
+        """Go on with copies of these rows, in this order."""
+        self.rows = [self.rows[row] for row in rows]
 
     def _logits(self, rows: Sequence[Prompt]) -> Tensor:
         tokens, mask = left_padded(rows, self.decoder.device)

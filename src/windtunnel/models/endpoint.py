@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from windtunnel.inference.generation import Sample, StopReason
+from windtunnel.inference.endings import Sample, StopReason
 from windtunnel.inference.remote import Client
 from windtunnel.inference.sampling import Sampling
 from windtunnel.inference.scoring import Score
@@ -240,7 +240,9 @@ class Endpoint(LanguageModel):
         return [{**fixed, "seed": value % 2**31, **row} for value, row in zip(seeds, rows, strict=True)]
 
 
-_WHITE_BOX = frozenset({"backend", "module", "shape", "device", "sites", "record", "intervene", "tokenize", "stream"})
+_WHITE_BOX = frozenset(
+    {"backend", "module", "shape", "device", "sites", "record", "intervene", "tokenize", "stream", "beam_search"}
+)
 
 
 def connect(name: str, **options: Any) -> Endpoint:

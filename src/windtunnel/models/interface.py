@@ -11,8 +11,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from windtunnel.inference import generation, scoring
+from windtunnel.inference.beams import Beams, beam_search
 from windtunnel.inference.decoder import Codec, Decoder
-from windtunnel.inference.generation import Sample, Step
+from windtunnel.inference.endings import Sample
+from windtunnel.inference.generation import Step
 from windtunnel.inference.sampling import Sampling
 from windtunnel.inference.scoring import Score
 from windtunnel.laboratory.errors import Unsupported, UsageError
@@ -224,6 +226,37 @@ class LanguageModel:
             return generation.generate(
                 self.backend, rows, sampling, seeds=seeds, batch_size=batch_size, **self._ending()
             )
+
+    def beam_search(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        beams: int = 4,
+        length_penalty: float = 0.6,
+        max_new_tokens: int = 64,
+        stop: Sequence[str] = (),
+        batch_size: int = 16,
+    ) -> list[Sample]:
+        """The best continuation of each prompt that a beam search finds.
+
+        Args:
+            prompts: Texts or token ids.
+            beams: Unfinished continuations kept at each length.
+            length_penalty: The exponent by which length is weighed; see `inference.beams.Beams`.
+            max_new_tokens: Most tokens per row.
+            stop: Strings that end a continuation.
+            batch_size: Rows computed together, beams counted.
+
+        Raises:
+            UsageError: A value is out of range, or prompt and new tokens are longer than the context.
+        """
+        if isinstance(prompts, str) or isinstance(stop, str):
+            raise UsageError("beam_search needs lists of prompts and stop strings; put the text in a list.")
+        settings = Beams(max_new_tokens, beams, length_penalty, tuple(stop))
+        rows = [self._prompt(prompt) for prompt in prompts]
+        self.used.add("generate")
+        with _evaluating(self.module):
+            return beam_search(self.backend, rows, settings, batch_size=batch_size, **self._ending())
 
     def sampling_gap(self, prompts: Sequence[Prompt], *, max_new_tokens: int = 8, seed: int = 0) -> float:
         """By how many nats sampling and scoring differ at most on the same tokens: rounding, or something is wrong.

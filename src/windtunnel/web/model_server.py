@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from windtunnel.inference.generation import Sample, Step
+from windtunnel.inference.endings import Sample
+from windtunnel.inference.generation import Step
 from windtunnel.laboratory.errors import Unsupported, UsageError, WindtunnelError
 from windtunnel.models.interface import LanguageModel
 from windtunnel.web.openai_protocol import (

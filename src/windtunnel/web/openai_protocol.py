@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from windtunnel.inference.generation import Sample
+from windtunnel.inference.endings import Sample
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.models.interface import LanguageModel, row_seeds
 from windtunnel.models.tokenization import Message

@@ -24,7 +24,7 @@ from windtunnel.evaluation.bias.prompts import BBQ, CONDITIONS, WINOGENDER, rend
 from windtunnel.evaluation.engine import evaluate
 from windtunnel.evaluation.multiple_choice import orders_of
 from windtunnel.evaluation.tasks import Models, Sample
-from windtunnel.inference.generation import Sample as Continuation
+from windtunnel.inference.endings import Sample as Continuation
 from windtunnel.inference.scoring import Score
 from windtunnel.laboratory.errors import Unsupported, UsageError
 from windtunnel.models.endpoint import connect

@@ -42,7 +42,7 @@ from windtunnel.evaluation.self_knowledge.p_true import Proposal, p_true, propos
 from windtunnel.evaluation.self_knowledge.sharpening import ExpectedReward
 from windtunnel.evaluation.self_knowledge.wording import wording_sha256
 from windtunnel.evaluation.tasks import Sample
-from windtunnel.inference.generation import Sample as Continuation
+from windtunnel.inference.endings import Sample as Continuation
 from windtunnel.inference.scoring import Score
 from windtunnel.laboratory.errors import DataError, Unsupported, UsageError
 from windtunnel.models.interface import from_module
