@@ -20,6 +20,9 @@ Key = tuple[str, int]
 FEWEST_FOR_BOOTSTRAP = 6
 """From fewer independent units a bootstrap cannot reach its level."""
 
+OF_THE_QUESTION = frozenset({"chance", "mass"})
+"""Metrics that say nothing of how well a sample was answered: summaries leave failed samples out of them."""
+
 
 def is_failed(record: Mapping[str, Any]) -> bool:
     """Whether a record holds no answer or no mark."""
@@ -207,6 +210,8 @@ class Results:
 
     def summary(self) -> dict[str, Any]:
         """What a person is told first, JSON-ready: task, model, counts, metrics with intervals, bounds, clusters."""
+        from windtunnel.evaluation.whole import whole_metric, whole_metrics
+
         found: dict[str, Any] = {
             "task": self.header["task"],
             "model": self.header["model"],
@@ -217,11 +222,14 @@ class Results:
             "metrics": {},
         }
         for name in self.metrics:
-            missing = 0.0 if _is_share(self.values(name).values()) else None
+            missing = 0.0 if name not in OF_THE_QUESTION and _is_share(self.values(name).values()) else None
             estimate = self.metric(name, missing=missing)
             found["metrics"][name] = {"value": estimate.value, "interval": list(estimate.interval)}
             if not self.complete and missing is not None:
                 found["metrics"][name]["bounds"] = list(self.bounds(name))
+        for name in whole_metrics(self):
+            estimate = whole_metric(self, name)
+            found["metrics"][name] = {"value": estimate.value, "interval": list(estimate.interval)}
         return found
 
     def page(self, out: str | Path | None = None) -> Path:

@@ -120,12 +120,14 @@ class Mark(_Record):
         answer: The answer that was found in the output.
         explanation: Why it was marked so.
         error: Why there is no mark, as when a judge gave no verdict; the sample stays in the denominator.
+        parts: What the sample adds to the sums of metrics of the whole set, by metric; see `evaluation.whole`.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
     answer: str = ""
     explanation: str = ""
     error: str | None = None
+    parts: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 class MissingRole(UsageError):

@@ -65,6 +65,7 @@ def write(folder):
     superglue(folder / "superglue")
     told(folder)
     sentences(folder)
+    news(folder / "translation")
     replies(folder)
     return folder
 
@@ -267,6 +268,27 @@ def superglue(folder):
     }
     for name, row in rows.items():
         lines(folder / f"{name}/val.jsonl", [row | {"idx": number} for number in range(2)])
+
+
+def news(folder):
+    """Test sets of WMT: those of French have one name for both directions."""
+    told = {
+        "fren-src.en": ("The cat sleeps.", "It rains &amp; snows."),
+        "fren-ref.fr": ("Le chat dort.", "Il pleut &amp; neige."),
+        "fren-src.fr": ("Le chat dort.", "Il pleut."),
+        "fren-ref.en": ("The cat sleeps.", "It rains."),
+        "ende-src.en": ("The cat sleeps.", "It rains."),
+        "ende-ref.de": ("Die Katze schläft.", "Es regnet."),
+        "deen-src.de": ("Der Hund bellt.", "Es schneit."),
+        "deen-ref.en": ("The dog barks.", "It snows."),
+    }
+    folder.mkdir(parents=True)
+    for name, texts in told.items():
+        segments = "".join(
+            f'<doc sysid="ref" docid="d{n}" genre="news">\n<p>\n<seg id="1">{text}</seg>\n</p>\n</doc>\n'
+            for n, text in enumerate(texts)
+        )
+        (folder / f"newstest2014-{name}.sgm").write_text(f'<srcset setid="n" srclang="any">\n{segments}</srcset>\n')
 
 
 def told(folder):

@@ -80,6 +80,22 @@ def test_broken_files_are_one_sentence(name, content, folder, tmp_path, monkeypa
     assert "\n" not in str(raised.value)
 
 
+def test_translation():
+    task = find_task("translation/en-fr", shots=1)
+    assert prompt(task, 1) == ("Translate English to French:\nThe cat sleeps. = Le chat dort.\nIt rains & snows. =")
+    assert prompt(find_task("translation")) == "Translate French to English:\nLe chat dort. ="
+    assert prompt(find_task("translation/en-de")) == "Translate English to German:\nThe cat sleeps. ="
+    assert prompt(find_task("translation/de-en")) == "Translate German to English:\nDer Hund bellt. ="
+    assert [sample.cluster for sample in task.dataset] == ["d0", "d1"]
+    assert "beams" in find_task("translation", beams=4).solver.describe()
+    with pytest.raises(UsageError, match="no part 'en-xx'; its parts are en-fr"):
+        find_task("translation/en-xx")
+    with pytest.raises(DataError, match="newstest"):
+        find_task("translation/en-ro")
+    results = evaluate(find_task("translation"), MockModel(answer=" The cat sleeps."))
+    assert set(results.summary()["metrics"]) == {"sentence_bleu", "bleu"}
+
+
 def test_any_task_gives_some_of_its_samples():
     whole = find_task("piqa").dataset
     some = find_task("piqa", count=2, seed=3).dataset

@@ -44,6 +44,7 @@ PINNED = {
     "superglue/wic": ("1", "a11aeda74de8c1af"),
     "superglue/wsc": ("1", "977a1136033e834a"),
     "sycophancy": ("1", "0c8cde21acd73d87"),
+    "translation": ("1", "c0632abca91ad506"),
     "triviaqa": ("1", "1aa549947b984e31"),
     "truthfulqa/mc1": ("1", "4d4773c2c44c8aff"),
     "truthfulqa/mc2": ("1", "4d4773c2c44c8aff"),

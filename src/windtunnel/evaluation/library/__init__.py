@@ -38,6 +38,7 @@ TASKS = {
     "storycloze": "which of two endings a story has",
     "superglue": "parts boolq, cb, copa, multirc, record, rte, wic, wsc",
     "sycophancy": "whether a model echoes its user's views; a part for each set",
+    "translation": "news to and from English by BLEU; parts en-fr, fr-en, en-de, de-en, en-ro, ro-en",
     "triviaqa": "trivia from memory",
     "truthfulqa": "questions some answer falsely; parts mc1, mc2, generation",
     "web-questions": "questions people asked a search engine, answered by names",

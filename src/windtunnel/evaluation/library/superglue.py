@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from windtunnel.evaluation.answers import token_f1
+from windtunnel.evaluation.labels import LabelScorer
 from windtunnel.evaluation.library.choices import choice_task
 from windtunnel.evaluation.library.places import find, place, published, rows, training
 from windtunnel.evaluation.prompting import Format
-from windtunnel.evaluation.tasks import Mark, Models, Output, Sample, Task
+from windtunnel.evaluation.tasks import Mark, Models, Output, Sample, Scorer, Task
 from windtunnel.laboratory.errors import UsageError
 
 SOURCE = "super.gluebenchmark.com/tasks (a folder BoolQ, CB, COPA, MultiRC, ReCoRD, RTE, WiC, WSC each)"
@@ -31,6 +32,7 @@ class Part:
         options: What a model is to say.
         words: The question put to it.
         rows: The questions of a published row, where it holds several.
+        counted: Options of whose F1 the mean is a metric, too.
     """
 
     folder: str
@@ -38,6 +40,14 @@ class Part:
     options: tuple[str, ...]
     words: Callable[[dict[str, Any]], str]
     rows: Callable[[dict[str, Any]], list[dict[str, Any]]] = lambda row: [row]
+    counted: tuple[int, ...] = ()
+
+    @property
+    def scorer(self) -> Scorer | None:
+        """How it is marked, if not by `choice_scorer`."""
+        if self.folder == "ReCoRD":
+            return EntityScorer()
+        return LabelScorer(self.counted) if self.counted else None
 
 
 PARTS = {
@@ -49,6 +59,7 @@ PARTS = {
         ("entailment", "contradiction", "neutral"),
         ("true", "false", "neither"),
         lambda row: f"{row['premise']}\nquestion: {row['hypothesis']}. true, false, or neither?\nanswer:",
+        counted=(0, 1, 2),
     ),
     "copa": Part(
         "COPA",
@@ -67,6 +78,7 @@ PARTS = {
             for question in row["passage"]["questions"]
             for answer in question["answers"]
         ],
+        counted=(1,),
     ),
     "record": Part("ReCoRD", (), (), lambda row: f"{row['passage']}\n-", lambda row: _cloze(row)),
     "rte": Part(
@@ -111,8 +123,9 @@ def superglue(
 
     Args:
         directory: The folder of the data set.
-        part: `boolq`, `cb`, `copa`, `multirc` (a sample for every answer, right or wrong), `record` (`accuracy` and
-            `f1` of the likeliest entity), `rte`, `wic` or `wsc`.
+        part: `boolq`; `cb`, with `f1_of_labels`, the mean over its three; `copa`; `multirc`, a sample for every answer,
+            right or wrong, with `f1_of_labels`, that of the right ones over all answers; `record`, by `accuracy` and
+            `f1` of the likeliest entity; `rte`, `wic` or `wsc`.
         unconditional: As for `multiple_choice`, for instance `answer:`.
         format: Other words around the question.
         shots: Examples, from the training split if it is there.
@@ -131,7 +144,7 @@ def superglue(
         shots=shots,
         seed=seed,
         chat=chat,
-        scorer=EntityScorer() if part == "record" else None,
+        scorer=PARTS[part].scorer,
     )
 
 
