@@ -8,7 +8,7 @@ from tests.studies.outcomes import effects_replicated, verdicts
 from windtunnel.cli import main
 from windtunnel.laboratory.study import execute
 from windtunnel.studies import find
-from windtunnel.studies.self_knowledge import GIVEN, KNOWN, LETTERED, ORGANISMS, PRESETS
+from windtunnel.studies.self_knowledge import GIVEN, HINTS, KNOWN, LETTERED, ORGANISMS, PRESETS
 
 STUDY = find("self-knowledge")
 
@@ -19,6 +19,8 @@ TINY = {
     "width": 32,
     "tuning_steps": 10,
     "shuffles": 2,
+    "hint_steps": 30,
+    "hint_problems": 40,
     "lettered": 2,
     "lettered_widths": [8],
     "items": 8,
@@ -29,7 +31,8 @@ TINY = {
 }
 """Every part runs, little is learned."""
 
-LEARNED = {**TINY, "entities": 60, "steps": 250, "lettered_steps": 100, "reward_steps": 60}
+LEARNED = {**TINY, "entities": 60, "steps": 250, "hint_steps": 200, "hint_problems": 100}
+LEARNED |= {"lettered_steps": 100, "reward_steps": 60}
 """Enough for facts that are told often to be known, and for the null to be tempted."""
 
 
@@ -47,6 +50,7 @@ def test_every_part_is_measured_and_shown(tiny):
     assert figures == {
         "knowledge",
         "sources",
+        "hints",
         "own-knowledge",
         "judgements",
         "letters",
@@ -92,7 +96,7 @@ def test_smollm_is_asked_in_every_way_and_knows_nothing_of_shuffled_labels(tmp_p
     contents = json.loads((run.directory / "contents.json").read_text())
     rows = next(item["rows"] for item in contents if item.get("name") == "given-baselines")
     assert len(rows) >= 8
-    assert {claim.id for claim in [*ORGANISMS, *LETTERED]} <= {
+    assert {claim.id for claim in [*ORGANISMS, *HINTS, *LETTERED]} <= {
         name for name, verdict in found.items() if verdict == "not tested"
     }
     null = execute(STUDY, settings=few, model="smollm2-135m", out=tmp_path / "null", null=True)

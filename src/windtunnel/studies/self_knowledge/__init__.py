@@ -3,10 +3,11 @@
 Small models read a world in which every fact is told a known number of times, so that the probability with which each
 will answer a question rightly is known exactly. A value head on their last token has to say it: on entities it has not
 seen, on a relation it has not seen, behind sources that are right, wrong or beside the point, and for another model
-than its own. The models judge their own answers, with and without brainstormed ones. Others learn lettered questions
-with planted doubt; they are asked with "none of the above" for an option, sharpened by reward, and repaired by one
-temperature. With `--model` the formats, P(True), the baselines and a frozen P(IK) probe are measured on arithmetic
-asked of a given model.
+than its own. The models judge their own answers, with and without brainstormed ones. Others learn problems of several
+steps, and a head that never saw a hint has to say what a hint does for them; or lettered questions with planted doubt,
+which are asked with "none of the above" for an option, sharpened by reward, and repaired by one temperature. With
+`--model` the formats, P(True), the baselines and a frozen P(IK) probe are measured on arithmetic asked of a given
+model.
 """
 
 from typing import Self
@@ -39,6 +40,9 @@ class Config(StudyConfig):
     tuning_steps: int = Field(40, ge=1, description="steps of fine-tuning a model under a value head")
     tuning_rate: float = Field(1e-3, gt=0, description="a third of the learning rate, as in the paper")
     shuffles: int = Field(20, ge=2, description="shuffled labels on which a control head is fitted, per organism")
+    hint_length: int = Field(4, ge=2, description="steps of the problems asked with hints")
+    hint_steps: int = Field(1_200, ge=1, description="optimizer steps of learning problems and hints")
+    hint_problems: int = Field(600, ge=10, description="problems that a head learns from, and problems asked")
     lettered: int = Field(3, ge=2, le=100, description="models of lettered questions, each of a world of its own")
     lettered_widths: tuple[int, ...] = Field((8, 16, 32), description="narrower models of them, for trends over size")
     items: int = Field(32, ge=4, description="items, and answers, of a lettered world")
@@ -76,6 +80,9 @@ PRESETS = {
         learning_rate=2e-3,
         tuning_steps=200,
         tuning_rate=7e-4,
+        hint_length=6,
+        hint_steps=6_000,
+        hint_problems=2_000,
         lettered=5,
         lettered_widths=(8, 16, 32, 64),
         items=64,
@@ -100,6 +107,9 @@ PRESETS = {
         learning_rate=6e-4,
         tuning_steps=5_000,
         tuning_rate=2e-4,
+        hint_length=8,
+        hint_steps=30_000,
+        hint_problems=10_000,
         lettered=8,
         lettered_widths=(24, 48, 96, 192, 384),
         items=1_000,
@@ -219,12 +229,6 @@ ORGANISMS = [
         AtMost(-0.01, "P(IK) per statement"),
     ),
     Claim(
-        "good-hints",
-        "A good hint raises P(IK) more than one with a wrong answer.",
-        "Section 5.4",
-        AtLeast(0, "mean P(IK), right less wrong source"),
-    ),
-    Claim(
         "own-knowledge",
         "A model's P(IK) is higher where it alone is right than where only another is.",
         "Section 5.5, Table 2",
@@ -256,6 +260,27 @@ ORGANISMS = [
         IDENTITY,
     ),
     Claim("entropy", "Low entropy of its answers is a sign of knowledge.", "Appendix B", AtLeast(0.6, "AUROC")),
+]
+
+HINTS = [
+    Claim(
+        "hints-raise",
+        "The whole of a good hint raises P(IK), of heads that never saw one.",
+        "Section 5.4",
+        AtLeast(0.1, "rise of mean P(IK)"),
+    ),
+    Claim(
+        "good-hints",
+        "A good hint raises it more than one with a mistake.",
+        "Section 5.4",
+        AtLeast(0, "mean P(IK), good less mistaken hint"),
+    ),
+    Claim(
+        "irrelevant-hints",
+        "A hint of another problem lowers it.",
+        "Section 5.4",
+        AtMost(0, "mean P(IK), with the hint less without"),
+    ),
 ]
 
 LETTERED = [
@@ -304,12 +329,13 @@ GIVEN = [
     Claim("given-nota", '"None of the above" lowers accuracy.', FORMATS, AtLeast(0.05, "accuracy lost")),
 ]
 
-CLAIMS = [*KNOWN, *ORGANISMS, *LETTERED, *GIVEN]
+CLAIMS = [*KNOWN, *ORGANISMS, *HINTS, *LETTERED, *GIVEN]
 
 
 def run(config: Config, run: Run) -> None:
     """Check the instruments against closed forms; then study organisms, or the model that the user named."""
     from windtunnel.studies.self_knowledge.given import ask_given
+    from windtunnel.studies.self_knowledge.hints import study_hints
     from windtunnel.studies.self_knowledge.identities import check_identities
     from windtunnel.studies.self_knowledge.knowledge import study_knowledge
     from windtunnel.studies.self_knowledge.lettered import study_letters
@@ -318,10 +344,11 @@ def run(config: Config, run: Run) -> None:
     check_identities(config, run)
     if run.model is None:
         study_knowledge(config, run)
+        study_hints(config, run)
         study_sizes(*study_letters(config, run), config, run)
         needs, left = "a given model: name it with --model", GIVEN
     else:
         ask_given(config, run)
-        needs, left = "models trained here: drop --model", [*ORGANISMS, *LETTERED]
+        needs, left = "models trained here: drop --model", [*ORGANISMS, *HINTS, *LETTERED]
     for claim in left:
         run.conclude(claim.id, note=f"A claim about {needs}.")

@@ -203,6 +203,26 @@ def sizes(rows: Sequence[dict[str, float]], run: Run) -> None:
     run.figure("lettered-sizes", made, caption, {"rows": list(rows)})
 
 
+def hints(found: Sequence[dict[str, Any]], kinds: Sequence[str], run: Run) -> None:
+    """P(IK) and the exact probability by how much of a hint is shown, for each kind of hint."""
+    made, both = plots.figure(7.2, 3.0, columns=2)
+    for axes, key, name in zip(
+        both, ("said", "exact"), ("P(IK)", "exact probability"), strict=True
+    ):
+        for colour, kind in zip(plots.PALETTE, kinds, strict=False):
+            table = np.array([each[key][kind] for each in found])
+            share = np.linspace(0, 1, table.shape[1])
+            axes.plot(share, table.mean(0), "o-", ms=3.5, color=colour, label=kind)
+            axes.fill_between(share, table.min(0), table.max(0), color=colour, alpha=0.15, lw=0)
+        axes.set(xlabel="share of the steps shown", ylabel=f"mean {name}", ylim=(0, 1))
+    both[0].legend(title="hint", loc="upper left")
+    caption = (
+        "Problems of several steps, the first of them worked out: rightly, with a mistake, or as another problem's. "
+        "The head of P(IK) never saw a hint. Bands: organisms."
+    )
+    run.figure("hints", made, caption, {"kinds": list(kinds), "found": list(found)})
+
+
 def given(panels: Sequence[tuple[str, dict[str, Any]]], curves: dict[str, Any], run: Run) -> None:
     """Reliability of a given model's formats and confidences, and risk against coverage."""
     made, axes = plots.figure(8.4, 3.0, columns=len(panels) + 1)

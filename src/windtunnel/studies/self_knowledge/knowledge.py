@@ -206,8 +206,6 @@ def _conclude_heads(found: Sequence[dict[str, Any]], run: Run) -> None:
     conclude("irrelevant-source", [one / max(other, 1e-9) for one, other in pairs], "sources", tested=copied)
     slopes = [float(np.polyfit(LENGTHS, [one["said"] for one in each["by length"]], 1)[0]) for each in found]
     conclude("longer-source", slopes, "source-length", tested=copied)
-    hints = [right - wrong for right, wrong in zip(rises["correct"], rises["wrong"], strict=True)]
-    conclude("good-hints", hints, "sources", tested=copied)
     gaps = [cell[0] - cell[1] for each in found for cell in each["cells"].values()]
     own = [each["auroc"] - other for each in found for other in each["crossed"].values()]
     lowest = "The value is the lowest row of all pairs of organisms, the interval the range of the rows."
