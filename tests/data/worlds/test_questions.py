@@ -11,6 +11,7 @@ import pytest
 
 from windtunnel.data.worlds.arithmetic_questions import PAPER, RELEASED, arithmetic_questions
 from windtunnel.data.worlds.invented_words import KINDS, Analogies, invent_words, novel_words
+from windtunnel.data.worlds.learner_english import MISTAKES, SUBJECTS, VERBS, corrections
 from windtunnel.data.worlds.questions import Question, write_questions
 from windtunnel.data.worlds.scrambled_words import (
     LENGTHS,
@@ -196,9 +197,38 @@ def test_what_cannot_be_made_is_explained():
         (lambda: scrambled_words(["word"], "upside_down", generator), "upside_down"),
         (lambda: scramble("a", "reversed_words", generator), "too short"),
         (lambda: novel_words(1, generator, choices=9), "9 choices"),
+        (lambda: corrections(3_000, generator), "up to 2,500"),
         (lambda: Analogies(1, 2, generator), "analogy"),
         (lambda: Analogies(2, 2, generator).questions(1, generator, choices=1), "choices"),
         (lambda: invent_words(10**9, generator), "cannot be invented"),
     ):
         with pytest.raises(UsageError, match=said):
             act()
+
+
+def test_a_correction_differs_by_its_mistake_and_in_nothing_else():
+    found = corrections(600, np.random.default_rng(0))
+    assert len({each.right for each in found}) == 600
+    assert {each.mistake for each in found} == {*MISTAKES, "none"}
+    assert sum(each.mistake == "none" for each in found) / 600 == pytest.approx(0.15, abs=0.05)
+    forms = {form: verb for verb in VERBS for form in verb}
+    for each in found:
+        wrong, right = each.wrong.rstrip(".").lower().split(), each.right.rstrip(".").lower().split()
+        changed = [place for place in range(len(right)) if wrong[place] != right[place]]
+        place = {
+            "none": [],
+            "agreement": [1],
+            "tense": [1],
+            "number": [3],
+            "article": [2],
+            "pronoun": [0],
+            "order": [2, 3],
+        }
+        assert changed == place[each.mistake]
+        assert right[0] in {subject.lower() for subject in SUBJECTS}
+        expected = forms[right[1]][2] if right[-1] == "yesterday" else forms[right[1]][right[0] in ("he", "she")]
+        assert right[1] == expected
+        if right[2] in ("a", "an"):
+            assert (right[2] == "an") == (right[3][0] in "aeiou")
+        if each.mistake in ("agreement", "tense"):
+            assert wrong[1] in forms[right[1]][:2]

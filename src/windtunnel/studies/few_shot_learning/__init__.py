@@ -34,6 +34,7 @@ GIVEN_TASKS = (
     "truthfulqa/mc1",
     "novel-words",
     "analogies",
+    "grammar",
 )
 
 

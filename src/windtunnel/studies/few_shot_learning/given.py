@@ -6,6 +6,8 @@ import numpy as np
 import torch
 
 from windtunnel.data.worlds.invented_words import Analogies, novel_words
+from windtunnel.data.worlds.learner_english import corrections
+from windtunnel.evaluation.answers import generate, match
 from windtunnel.evaluation.engine import evaluate
 from windtunnel.evaluation.library import find_task
 from windtunnel.evaluation.multiple_choice import choice_scorer, multiple_choice
@@ -23,8 +25,8 @@ from windtunnel.studies.few_shot_learning import figures
 if TYPE_CHECKING:
     from windtunnel.studies.few_shot_learning import Config
 
-MADE = ("novel-words", "analogies")
-"""Tasks that are made here: of words that no corpus knows."""
+MADE = ("novel-words", "analogies", "grammar")
+"""Tasks that are made here: of words that no corpus knows, and of sentences with a planted mistake."""
 
 Asked = dict[tuple[str, int], Results]
 
@@ -71,8 +73,10 @@ def ask(name: str, shots: int, config: "Config", model: LanguageModel, run: Run)
 
 
 def made(name: str, shots: int, config: "Config", run: Run) -> Task:
-    """A task of invented words: a new word's use after its definition, or analogies of relations told before."""
+    """A new word's use after its definition, analogies of invented words told before, or sentences to be corrected."""
     generator = run.generator(name)
+    if name == "grammar":
+        return grammar(shots, config, generator)
     instruction = ""
     if name == "novel-words":
         questions = novel_words(config.given_limit + shots, generator)
@@ -88,6 +92,18 @@ def made(name: str, shots: int, config: "Config", run: Run) -> Task:
     form = Format("{input}", lead="", separator="\n", instruction=instruction)
     solver = multiple_choice(form, shots=few_shot(train, shots, seed=config.seed))
     return Task(name, asked, solver, choice_scorer())
+
+
+def grammar(shots: int, config: "Config", generator: np.random.Generator) -> Task:
+    """Sentences of a learner's to be written without their mistake, if there is one."""
+    count = min(config.given_limit, 2_000)  # there are not many more
+    samples = [
+        Sample(f"grammar-{number}", each.wrong, each.right, metadata={"mistake": each.mistake})
+        for number, each in enumerate(corrections(count + shots, generator))
+    ]
+    form = Format("Poor English input: {input}\nGood English output:", separator="\n")
+    examples = few_shot(samples[count:], shots, seed=config.seed)
+    return Task("grammar", samples[:count], generate(form, shots=examples), match("exact"))
 
 
 def _row(name: str, shots: int, results: Results) -> dict[str, Any]:

@@ -206,9 +206,7 @@ def sizes(rows: Sequence[dict[str, float]], run: Run) -> None:
 def hints(found: Sequence[dict[str, Any]], kinds: Sequence[str], run: Run) -> None:
     """P(IK) and the exact probability by how much of a hint is shown, for each kind of hint."""
     made, both = plots.figure(7.2, 3.0, columns=2)
-    for axes, key, name in zip(
-        both, ("said", "exact"), ("P(IK)", "exact probability"), strict=True
-    ):
+    for axes, key, name in zip(both, ("said", "exact"), ("P(IK)", "exact probability"), strict=True):
         for colour, kind in zip(plots.PALETTE, kinds, strict=False):
             table = np.array([each[key][kind] for each in found])
             share = np.linspace(0, 1, table.shape[1])
