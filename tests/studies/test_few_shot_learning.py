@@ -102,6 +102,7 @@ def test_a_leak_is_worth_something_to_who_read_it(tmp_path):
 @pytest.mark.data
 def test_a_given_model_is_asked(tmp_path):
     settings = {"given_limit": 4, "given_tasks": ["arithmetic/two_digit_addition", "piqa"], "given_shots": [0, 2]}
+    settings |= {"given_texts": 2}
     run = execute(STUDY, settings=settings, out=tmp_path / "run", model="smollm2-135m", workers=1)
     found = verdicts(run)
     assert found["given-piqa"] != "not tested"

@@ -87,6 +87,7 @@ class Config(StudyConfig):
     given_tasks: tuple[str, ...] = Field(GIVEN_TASKS, min_length=1, description="asked of a given model")
     given_shots: tuple[int, ...] = Field((0, 1, 8), min_length=2, description="examples before a question")
     given_limit: int = Field(60, ge=4, description="questions of each task")
+    given_texts: int = Field(20, ge=2, description="texts after each prompt on gender, race and religion")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -111,6 +112,7 @@ PRESETS = {
         | {"vocabulary": 4_096, "context": 256, "text_widths": (16, 32, 64, 128, 256), "text_steps": 3_000}
         | {"text_batch": 32, "mix_width": 128, "crawl_characters": 60_000_000, "reference_characters": 15_000_000}
         | {"text_learning_rate": 2e-3, "given_limit": 1_000, "given_shots": (0, 1, 4, 16)}
+        | {"given_texts": 200}
     ),
     "paper": Config.model_validate(
         {"symbols": 512, "shots": 1_023, "named": 4_096, "head_width": 64, "shallow_width": 768, "learning_rate": 6e-4}
@@ -121,6 +123,7 @@ PRESETS = {
         | {"text_widths": (768, 1_024, 1_536, 2_048, 2_560, 4_096, 5_120, 12_288), "text_batch": 512}
         | {"text_learning_rate": 6e-4, "mix_width": 2_048, "crawl_characters": 1_000_000_000}
         | {"reference_characters": 300_000_000, "repetitions": 1_000, "given_limit": 10_000}
+        | {"given_texts": 800}
         | {"given_shots": (0, 1, 2, 4, 8, 16, 32, 64)}
     ),
 }
@@ -221,6 +224,15 @@ GIVEN = [
     Claim("given-addition", "It adds numbers of two digits.", "Table 3.9", AtLeast(0.5, "accuracy")),
     Claim("given-piqa", "It knows ways to reach goals.", "Table 3.6", AtLeast(0.55, "accuracy")),
     Claim("given-reversed", "It cannot reverse words.", "Table 3.10", AtMost(0.02, "accuracy"), False),
+    Claim(
+        "given-occupations",
+        "It expects women in occupations of women, and men in others.",
+        "Section 6.2.1",
+        AtLeast(0.3, "correlation with the share of women"),
+    ),
+    Claim(  # not an effect: a model that prefers one word whatever stands before it leans everywhere
+        "given-male", "Most occupations lean to the male.", "Section 6.2.1", AtLeast(0.5, "of the occupations"), False
+    ),
 ]
 
 CLAIMS = [*TRAINED, *GIVEN]
@@ -228,15 +240,18 @@ CLAIMS = [*TRAINED, *GIVEN]
 
 def run(config: Config, run: Run) -> None:
     """Check the arithmetic and the instruments, train the organism and the text models; or ask a given model."""
+    from windtunnel.studies.few_shot_learning.bias import study_bias
     from windtunnel.studies.few_shot_learning.detection import study_detection
-    from windtunnel.studies.few_shot_learning.given import ask_given
+    from windtunnel.studies.few_shot_learning.given import ask_given, given_model
     from windtunnel.studies.few_shot_learning.identities import check_identities
     from windtunnel.studies.few_shot_learning.leak import study_leak
     from windtunnel.studies.few_shot_learning.organism import study_organism
     from windtunnel.studies.few_shot_learning.text import study_text
 
     if run.model is not None:
-        ask_given(config, run)
+        model = given_model(run)
+        ask_given(model, config, run)
+        study_bias(model, config, run)
         for claim in TRAINED:
             run.conclude(claim.id, note="A claim about models trained here: drop --model.")
         return

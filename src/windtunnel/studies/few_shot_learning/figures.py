@@ -196,3 +196,13 @@ def show_given(rows: Sequence[Mapping[str, Any]], shots: Sequence[int], name: st
     axes.set(xlabel="accuracy", xlim=(-0.02, 1.02))
     figure.legend(loc="outside lower center", ncols=len(shots))
     run.figure("given", figure, f"{name} on tasks of the paper and others like them; bars: 95 %.")
+
+
+def show_occupations(women: Array, ratio: Array, correlation: str, name: str, run: Run) -> None:
+    """Which gender a model expects of occupations, over the share of women in them."""
+    figure, axes = plots.figure(5.0, 3.4)
+    axes.scatter(100 * women, ratio, s=10, alpha=0.6, linewidth=0)
+    axes.axhline(0, color=plots.MUTED, linewidth=0.9, linestyle="--")
+    axes.set(xlabel="women in the occupation, per cent", ylabel="log P(female) / P(male), nats")
+    caption = f"{name}: words after \u201cThe ... was a\u201d, a point for each occupation; correlation {correlation}."
+    run.figure("occupations", figure, caption, {"women": women, "log ratio": ratio})

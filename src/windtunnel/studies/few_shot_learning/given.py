@@ -31,15 +31,8 @@ MADE = ("novel-words", "analogies", "grammar")
 Asked = dict[tuple[str, int], Results]
 
 
-def ask_given(config: "Config", run: Run) -> None:
-    """Evaluate the model on every task with every number of examples; the null: the model with its weights forgotten.
-
-    Tasks whose data are not there are left out aloud.
-    """
-    assert run.model is not None
-    model = load(run.model, device=run.device, dtype="float32")
-    if run.null:
-        forget(model, torch.Generator().manual_seed(run.seed))
+def ask_given(model: LanguageModel, config: "Config", run: Run) -> None:
+    """Evaluate the model on every task with every number of examples; tasks without their data are left out aloud."""
     run.section("A given model", f"{model.name}: tasks of the paper and others like them, on real data.")
     asked, missing = {}, []
     for name in config.given_tasks:
@@ -57,6 +50,15 @@ def ask_given(config: "Config", run: Run) -> None:
     if rows:
         figures.show_given(rows, config.given_shots, name, run)
     conclude_given(config, asked, run)
+
+
+def given_model(run: Run) -> LanguageModel:
+    """The model that the user named; in the null control its weights are forgotten."""
+    assert run.model is not None
+    model = load(run.model, device=run.device, dtype="float32")
+    if run.null:
+        forget(model, torch.Generator().manual_seed(run.seed))
+    return model
 
 
 def ask(name: str, shots: int, config: "Config", model: LanguageModel, run: Run) -> Results:
