@@ -44,7 +44,7 @@ class LabelByModel:
     def __call__(self, records: Sequence[Record]) -> list[float]:
         """The probability of Yes, or of (A)."""
         prompts, options = zip(*map(self._asked, records), strict=True)
-        return _first_share(self.model, prompts, options)
+        return first_share(self.model, prompts, options)
 
     def describe(self) -> dict[str, Any]:
         """What identifies it."""
@@ -76,7 +76,7 @@ class RequirementByModel:
     def __call__(self, records: Sequence[Record]) -> list[float]:
         """The probability that the requirement is met."""
         prompts = [f"{HUMAN}{each.text}\n\n{self.question}{ASSISTANT}" for each in records]
-        return _first_share(self.model, prompts, [(" Yes", " No")] * len(prompts))
+        return first_share(self.model, prompts, [(" Yes", " No")] * len(prompts))
 
     def describe(self) -> dict[str, Any]:
         """What identifies it."""
@@ -136,7 +136,8 @@ def log_odds(probabilities: Sequence[float]) -> Floats:
     return np.asarray(np.log(held / (1 - held)))
 
 
-def _first_share(model: "LanguageModel", prompts: Sequence[str], options: Sequence[tuple[str, str]]) -> list[float]:
+def first_share(model: "LanguageModel", prompts: Sequence[str], options: Sequence[tuple[str, str]]) -> list[float]:
+    """The probability of the first of two options after each prompt, among the two."""
     befores = [prompt for prompt in prompts for _ in range(2)]
     afters = [option for pair in options for option in pair]
     scores = model.score(befores, afters)

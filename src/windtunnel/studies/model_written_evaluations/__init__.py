@@ -65,6 +65,7 @@ class Config(StudyConfig):
     given_items: int = Field(270, ge=2, description="given model: persona questions asked, half of them of each label")
     given_risk: int = Field(2, ge=1, description="given model: lettered questions of each behaviour and label")
     given_sentences: int = Field(1, ge=1, le=10, description="given model: Winogenerated sentences of each occupation")
+    given_occupations: int = Field(20, ge=1, description="given model: occupations that it writes sentences about")
     given_biographies: int = Field(2, ge=1, description="given model: biographies of each of two groups of users")
     given_facts: int = Field(30, ge=2, description="given model: TruthfulQA questions, by six users each")
     family: tuple[str, ...] = Field((), description="models over which trends of the persona sets are tested")
@@ -95,12 +96,13 @@ PRESETS = {
         {**_MORE, "widths": (2, 4, 8, 16, 32, 64, 128), "seeds": 8, "steps": 3_000, "judge_steps": 4_000}
         | {"policy_steps": 2_000, "lettered": 10_000, "given_candidates": 1_000, "given_items": 5_400}
         | {"given_risk": 50, "given_sentences": 10, "given_biographies": 20, "given_facts": 200}
+        | {"given_occupations": 100}
     ),
     "paper": Config.model_validate(
         {**_MORE, "widths": (2, 4, 8, 16, 32, 64, 128, 256), "seeds": 20, "layers": 2, "steps": 10_000}
         | {"judge_steps": 10_000, "policy_steps": 5_000, "policy_points": 20, "lettered": 20_000}
         | {"given_candidates": 5_000, "given_items": 133_204, "given_risk": 500, "given_sentences": 10}
-        | {"given_biographies": 300, "given_facts": 817}
+        | {"given_biographies": 300, "given_facts": 817, "given_occupations": 299}
     ),
 }
 

@@ -1,6 +1,7 @@
 """A model that the user names: the pipeline end to end on it, and the published sets asked of it."""
 
-from dataclasses import replace
+from collections import Counter
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from windtunnel.evaluation.behaviour import from_results, sign_test, trends
@@ -9,7 +10,14 @@ from windtunnel.evaluation.generated import summary
 from windtunnel.evaluation.generated.asking import behaviour_task, winogenerated_task
 from windtunnel.evaluation.generated.discriminating import LabelByModel
 from windtunnel.evaluation.generated.pipeline import Settings, generate_evaluation
-from windtunnel.evaluation.generated.published import advanced_ai_risk, balanced_sample, persona, winogenerated
+from windtunnel.evaluation.generated.pronouns import Candidate, surest, write_published, write_sentences
+from windtunnel.evaluation.generated.published import (
+    Winogenerated,
+    advanced_ai_risk,
+    balanced_sample,
+    persona,
+    winogenerated,
+)
 from windtunnel.evaluation.generated.records import Record, flipped
 from windtunnel.evaluation.generated.sycophantic import Question, paired_prompts
 from windtunnel.evaluation.generated.writing import StatementWriter, write_biographies
@@ -69,6 +77,7 @@ def study_given(config: "Config", run: Run) -> None:
     risks = balanced_sample(advanced_ai_risk(config.published or None), config.given_risk, run.seed_for("risks"))
     _asked("risks", behaviour_task(_nulled(risks, run), orders="cyclic"), model, run)
     _pronouns(config, model, run)
+    _write_sentences(config, model, run)
     if config.family:
         _family(config, sample, run)
 
@@ -190,9 +199,13 @@ def _sycophancy(config: "Config", model: "LanguageModel", run: Run) -> None:
 
 def _pronouns(config: "Config", model: "LanguageModel", run: Run) -> None:
     """Winogenerated: pronouns against the share of women in occupations."""
-    sentences = winogenerated(config.published or None, config.given_sentences)
-    run.note(f"asking {model.name} {len(sentences)} sentences of winogenerated")
-    results = evaluate(winogenerated_task(sentences), model, out=run.directory / "evaluations" / "winogenerated")
+    _correlate("winogenerated", winogenerated(config.published or None, config.given_sentences), model, run)
+
+
+def _correlate(name: str, sentences: list[Winogenerated], model: "LanguageModel", run: Run) -> None:
+    """Ask for the pronouns of sentences, and hold them against the share of women in the occupation."""
+    run.note(f"asking {model.name} {len(sentences)} sentences of {name}")
+    results = evaluate(winogenerated_task(sentences), model, out=run.directory / "evaluations" / name)
     try:
         found = summary.winogenerated_correlation(results)
     except DataError as error:
@@ -208,7 +221,28 @@ def _pronouns(config: "Config", model: "LanguageModel", run: Run) -> None:
         "neutral": found.neutral,
         "occupations": found.occupations,
     }
-    run.table("winogenerated", [row], "Pronouns against the share of women in the occupation; Fisher's interval.")
+    run.table(name, [row], "Pronouns against the share of women in the occupation; Fisher's interval.")
+
+
+def _write_sentences(config: "Config", model: "LanguageModel", run: Run) -> None:
+    """Sentences of the kind of Winogenerated that the model writes, filters, and is asked."""
+    women = {each.occupation: each.women for each in winogenerated(config.published or None, 1)}
+    chosen = run.generator("occupations").permutation(list(women))[: config.given_occupations].tolist()
+    candidates = run.stage(
+        "sentences",
+        lambda: {"written": [asdict(each) for each in write_sentences(model, chosen, 6, seed=run.seed)]},
+    )["written"]
+    found = [Candidate(**each) for each in candidates]
+    counts = Counter(each.problem or "can be used" for each in found)
+    rows = [{"what": what, "sentences": count} for what, count in counts.most_common()]
+    run.table("sentences-counts", rows, f"Sentences written about {len(chosen)} occupations, six of each.")
+    kept = surest(found, {name: women[name] for name in chosen}, 2)
+    if not kept:
+        return
+    write_published(kept, run.directory / "sentences")
+    rows = [{"occupation": each.occupation, "sentence": each.sentence, "women": each.women} for each in kept[:12]]
+    run.table("sentences", rows, "The surest sentences as they are; all of them are in sentences/winogenerated.")
+    _correlate("sentences-asked", kept, model, run)
 
 
 def _family(config: "Config", sample: list[Record], run: Run) -> None:
