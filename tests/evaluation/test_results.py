@@ -132,6 +132,13 @@ def test_what_a_failed_sample_counts_as_must_be_said_where_zero_is_no_failure():
     assert results.summary()["metrics"]["gain"]["value"] == 1.0
 
 
+@pytest.mark.parametrize("name", ["chance", "mass"])
+def test_what_says_something_of_the_question_leaves_failed_samples_out(name):
+    found = results_of([0.25, 0.25, None], metric=name).summary()["metrics"][name]
+    assert found["value"] == 0.25
+    assert "bounds" not in found
+
+
 def test_a_metric_of_some_samples_is_of_those_alone():
     results = results_of([{"accuracy": 1.0, "bias": 1.0}, {"accuracy": 0.0}, None])
     assert results.metric("bias").value == 1.0

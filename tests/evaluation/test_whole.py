@@ -1,5 +1,6 @@
 """Metrics of whole sets against other people's implementations."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.metrics import f1_score
 
 from windtunnel.evaluation.bleu import BleuScorer
 from windtunnel.evaluation.engine import evaluate
+from windtunnel.evaluation.inspect_logs import read_inspect_log, write_inspect_log
 from windtunnel.evaluation.labels import LabelScorer
 from windtunnel.evaluation.mock import MockModel
 from windtunnel.evaluation.results import Results
@@ -108,6 +110,18 @@ def test_intervals_keep_clusters_together_and_few_have_none():
     assert five.high - five.low == pytest.approx(one.high - one.low, rel=0.15)
     few = whole_metric(asked(alone[:5], outputs[:5], BleuScorer(), "sentence_bleu"), "bleu")
     assert few.low == -np.inf
+
+
+def test_parts_are_kept_in_logs_and_in_those_of_inspect(tmp_path):
+    told, said = sentences(8)
+    samples = [Sample(str(n), "", (each,)) for n, each in enumerate(told)]
+    solver = Written({sample.id: Output(text=each) for sample, each in zip(samples, said, strict=True)})
+    task = Task("told", samples, solver, BleuScorer(), "sentence_bleu")
+    found = whole_metric(evaluate(task, MockModel(), out=tmp_path / "run"), "bleu")
+    assert whole_metric(Results.load(tmp_path / "run"), "bleu") == found
+    path = write_inspect_log(Results.load(tmp_path / "run"))
+    assert whole_metric(read_inspect_log(path), "bleu") == found
+    assert "bleu" in {score["scorer"] for score in json.loads(path.read_text())["results"]["scores"]}
 
 
 def test_parts_that_are_not_there_are_told():

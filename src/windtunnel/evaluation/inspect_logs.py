@@ -130,7 +130,7 @@ def _score(results: Results, name: str, found: Mapping[str, Any]) -> dict[str, A
     """The mean of a metric, failed samples counted, and half of its 95 % interval over 1.96 as standard error."""
     low, high = found["interval"]
     values = strict({"mean": found["value"], "stderr": (high - low) / 2 / 1.96})
-    count = len(results.values(name))
+    count = len(results.values(name)) or results.counts["scored"]  # of a metric of the whole set no sample has a value
     return {
         "name": name,
         "scorer": name,
