@@ -15,7 +15,7 @@ from windtunnel.evaluation.labels import LabelScorer
 from windtunnel.evaluation.mock import MockModel
 from windtunnel.evaluation.results import Results
 from windtunnel.evaluation.tasks import Models, Output, Sample, Task
-from windtunnel.evaluation.whole import whole_metric
+from windtunnel.evaluation.whole import all_right, whole_metric
 from windtunnel.laboratory.errors import UsageError
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "dog", "and", "ran", "."]
@@ -122,6 +122,21 @@ def test_parts_are_kept_in_logs_and_in_those_of_inspect(tmp_path):
     path = write_inspect_log(Results.load(tmp_path / "run"))
     assert whole_metric(read_inspect_log(path), "bleu") == found
     assert "bleu" in {score["scorer"] for score in json.loads(path.read_text())["results"]["scores"]}
+
+
+def test_a_question_is_right_if_all_its_answers_are():
+    targets = [0, 1, 1, 0, 0, 1]
+    samples = [
+        Sample(str(n), "", target, ("no", "yes"), {"question": f"q{n // 2}"}, f"passage {n // 4}")
+        for n, target in enumerate(targets)
+    ]
+    said = [0, 1, 1, 1, 0, 1]
+    outputs = [Output(option_logprobs=tuple(np.log(np.eye(2)[each] + 0.1)), option_tokens=(1, 1)) for each in said]
+    outputs[-1] = Output(error="lost")
+    found = all_right(asked(samples, outputs, LabelScorer((1,)), "accuracy"), "question")
+    assert found.value == pytest.approx(1 / 3)  # the first; the second has one wrong, of the third one is lost
+    with pytest.raises(UsageError, match="no metadata 'passage'"):
+        all_right(asked(samples, outputs, LabelScorer((1,)), "accuracy"), "passage")
 
 
 def test_parts_that_are_not_there_are_told():

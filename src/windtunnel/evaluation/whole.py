@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from windtunnel.evaluation.bleu import bleu, worst_translation
 from windtunnel.evaluation.labels import f1_of_labels, worst_label
-from windtunnel.evaluation.results import FEWEST_FOR_BOOTSTRAP, Results, is_failed
+from windtunnel.evaluation.results import FEWEST_FOR_BOOTSTRAP, Results, interval_of_mean, is_failed
 from windtunnel.evaluation.tasks import Sample
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.statistics import intervals
@@ -69,6 +69,29 @@ def whole_metric(results: Results, name: str, *, level: float = 0.95) -> Estimat
 
     generator = results.generator("whole", name)
     return intervals.bootstrap(np.arange(len(sums)), generator=generator, statistic=statistic, level=level)
+
+
+def all_right(results: Results, key: str) -> Estimate:
+    """Share of questions of which every sample is right, as of all answers to a question of MultiRC.
+
+    Args:
+        results: With an `accuracy` of zeros and ones; a failed sample counts as wrong.
+        key: Metadata that samples of one question share; intervals keep the clusters of their samples together.
+
+    Raises:
+        UsageError: A sample lacks the key, or none has an accuracy.
+    """
+    questions = {record["id"]: record["sample"].get("metadata", {}).get(key) for record in results.records}
+    if None in questions.values():
+        raise UsageError(f"A sample has no metadata {key!r}, so that it is of no question; name what all have.")
+    right: dict[str, float] = {}
+    cluster: dict[str, str] = {}
+    for (sample, epoch), value in results.counted("accuracy").items():
+        question = f"{questions[sample]} {epoch}"
+        right[question] = min(right.get(question, 1.0), value)
+        cluster[question] = results.clusters[sample]
+    values, clusters = list(right.values()), [cluster[question] for question in right]
+    return interval_of_mean(values, clusters, generator=results.generator("all right"))
 
 
 def _by_cluster(results: Results, name: str) -> NDArray[np.float64]:

@@ -74,6 +74,7 @@ PARTS = {
         lambda row: f"{row['passage']}\nquestion: {row['question']}\nIs it right to say: {row['answer']}\nanswer:",
         lambda row: [
             {"idx": f"{row['idx']}-{question['idx']}-{answer['idx']}", "passage": row["passage"]["text"]}
+            | {"facts": {"question": f"{row['idx']}-{question['idx']}"}}
             | {"question": question["question"], "answer": answer["text"], "label": answer["label"]}
             for question in row["passage"]["questions"]
             for answer in question["answers"]
@@ -124,7 +125,8 @@ def superglue(
     Args:
         directory: The folder of the data set.
         part: `boolq`; `cb`, with `f1_of_labels`, the mean over its three; `copa`; `multirc`, a sample for every answer,
-            right or wrong, with `f1_of_labels`, that of the right ones over all answers; `record`, by `accuracy` and
+            right or wrong, with `f1_of_labels`, that of the right ones over all answers (for the share of questions
+            with all answers right see `whole.all_right`, by metadata `question`); `record`, by `accuracy` and
             `f1` of the likeliest entity; `rte`, `wic` or `wsc`.
         unconditional: As for `multiple_choice`, for instance `answer:`.
         format: Other words around the question.
@@ -192,7 +194,7 @@ def _sample(row: dict[str, Any], task: Part, name: str) -> Sample:
         return Sample(name, task.words(row), row["right"][0], row["options"], facts, row["passage"])
     options = task.options or tuple(_continued(row[choice]) for choice in ("choice1", "choice2"))
     shared = row.get("passage", row.get("premise", name))
-    return Sample(name, task.words(row), task.labels.index(row["label"]), options, cluster=shared)
+    return Sample(name, task.words(row), task.labels.index(row["label"]), options, row.get("facts", {}), shared)
 
 
 def _cloze(row: dict[str, Any]) -> list[dict[str, Any]]:
