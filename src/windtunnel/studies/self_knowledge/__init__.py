@@ -319,6 +319,12 @@ GIVEN = [
     Claim("given-loss", "So is a low loss of its greedy answer.", "Appendix B", AtLeast(0.6, "AUROC")),
     Claim("given-p-true", "The model tells its true answers from its false ones.", JUDGING, AtLeast(0.6, "AUROC")),
     Claim("given-p-ik", "Its state after the question says whether it will be right.", HEADS, AtLeast(0.7, "AUROC")),
+    Claim(
+        "given-source",
+        "A source with the answer raises its P(IK), untaught.",
+        "Section 5.3",
+        AtLeast(0.05, "rise of mean P(IK)"),
+    ),
     Claim(  # not an effect: whatever is right, the format that is surer is further off
         "given-letters",
         "Letters are better calibrated than texts of options.",

@@ -22,10 +22,11 @@ from windtunnel.evaluation.self_knowledge.formats import (
     lettered_task,
     listed_task,
     none_of_the_above,
+    question_prompt,
     true_false_task,
 )
 from windtunnel.evaluation.self_knowledge.mixed_arithmetic import mixed_arithmetic, with_choices
-from windtunnel.evaluation.self_knowledge.p_ik import fit_probe, last_tokens
+from windtunnel.evaluation.self_knowledge.p_ik import Probe, fit_probe, last_tokens
 from windtunnel.evaluation.self_knowledge.p_true import Judgement, p_true, proposals
 from windtunnel.evaluation.self_knowledge.wording import wording_sha256
 from windtunnel.evaluation.tasks import Sample
@@ -44,6 +45,7 @@ from windtunnel.statistics.estimates import Estimate
 from windtunnel.statistics.intervals import Floats
 from windtunnel.statistics.weights import replicates
 from windtunnel.studies.self_knowledge import figures
+from windtunnel.studies.self_knowledge.given_sources import ask_with_sources
 
 if TYPE_CHECKING:
     from windtunnel.studies.self_knowledge import Config
@@ -70,7 +72,7 @@ def ask_given(config: "Config", run: Run) -> None:
         order = run.generator("null").permutation(count)
         right = right[order]
         found = {**found, "greedy right": np.asarray(found["greedy right"])[order]}
-    _conclude(model, config, found, right, choices, run)
+    _conclude(model, samples, answers["sampled"], config, found, right, choices, run)
 
 
 def _answers(
@@ -164,6 +166,8 @@ def _confidences(
 
 def _conclude(
     model: LanguageModel,
+    samples: Sequence[Sample],
+    sampled: Answers,
     config: "Config",
     found: dict[str, Any],
     right: Floats,
@@ -184,7 +188,7 @@ def _conclude(
     if "entropy" in found:
         ranks["minus entropy"] = (-np.asarray(found["entropy"]), first)
         ranks["minus loss of the greedy answer"] = (-np.asarray(found["greedy loss"]), greedy_right)
-    probed, site = _probe(found, share, run)
+    head, probed, site = _probe(found, share, run)
     half = len(share) // 2
     if probed is not None:
         scores[f"P(IK), {site}"] = ranks[f"P(IK), {site}"] = (probed, first[half:])
@@ -216,7 +220,14 @@ def _conclude(
     )
     known = (share[half:] > 0.5).astype(float)
     note += f" Of {len(known)} questions {int(known.sum())} are known.{needed}"
-    run.conclude("given-p-ik", None if probed is None else area(probed, known), evidence="given", note=note)
+    ranking = None if probed is None else area(probed, known)
+    run.conclude("given-p-ik", ranking, evidence="given", note=note)
+    if head is None or ranking is None or ranking.low <= 0.5:
+        run.conclude("given-source", note="Needs a head that tells known questions from others.")
+    else:
+        before = sampled.prompts[half].removesuffix(question_prompt(str(samples[half].input)))
+        rise = ask_with_sources(model, samples[half:], before, head, site, config, run)
+        run.conclude("given-source", rise, note=f"A head at {site} that never saw a source.")
     top = {name: _top(each) for name, each in choices.items()}
     run.conclude("given-letters", _error_difference(top["texts"], top["letters"], config, generator), evidence="given")
     lost = paired_difference(
@@ -226,13 +237,14 @@ def _conclude(
     _show(model, scores, ranks, choices, top, config, run)
 
 
-def _probe(found: dict[str, Any], share: Floats, run: Run) -> tuple[Floats | None, str]:
-    """P(IK) of the second half of the questions, at the layer that does best inside the first half."""
+def _probe(found: dict[str, Any], share: Floats, run: Run) -> tuple[Probe | None, Floats | None, str]:
+    """A head at the layer that is best inside the first half of the questions, what it says of the rest, and where."""
     if "states" not in found:
-        return None, ""
+        return None, None, ""
     half = len(share) // 2
     inner = half // 2
-    best, chosen, error = None, "", np.inf
+    best: Probe | None = None
+    chosen, error = "", np.inf
     for site, states in found["states"].items():
         inputs = np.asarray(states, dtype=np.float64)
         said = fit_probe(inputs[:inner], share[:inner], seed=run.seed)(inputs[inner:half])
@@ -240,7 +252,7 @@ def _probe(found: dict[str, Any], share: Floats, run: Run) -> tuple[Floats | Non
         if wrong < error:
             best, chosen, error = fit_probe(inputs[:half], share[:half], seed=run.seed), site, wrong
             said_of_rest = best(inputs[half:])
-    return said_of_rest, chosen
+    return best, said_of_rest, chosen
 
 
 def _top(each: dict[str, Floats]) -> tuple[Floats, Floats]:
