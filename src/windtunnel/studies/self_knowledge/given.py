@@ -45,6 +45,7 @@ from windtunnel.statistics.estimates import Estimate
 from windtunnel.statistics.intervals import Floats
 from windtunnel.statistics.weights import replicates
 from windtunnel.studies.self_knowledge import figures
+from windtunnel.studies.self_knowledge.given_code import ask_functions
 from windtunnel.studies.self_knowledge.given_sources import ask_with_sources
 
 if TYPE_CHECKING:
@@ -228,6 +229,8 @@ def _conclude(
         before = sampled.prompts[half].removesuffix(question_prompt(str(samples[half].input)))
         rise = ask_with_sources(model, samples[half:], before, head, site, config, run)
         run.conclude("given-source", rise, note=f"A head at {site} that never saw a source.")
+    if head is not None:
+        ask_functions(model, np.asarray(found["states"][site]), share, site, config, run)
     top = {name: _top(each) for name, each in choices.items()}
     run.conclude("given-letters", _error_difference(top["texts"], top["letters"], config, generator), evidence="given")
     lost = paired_difference(
