@@ -1,6 +1,5 @@
 """Heads of arithmetic on functions: what is written is run, and both kinds of question are held out by halves."""
 
-
 import numpy as np
 import pytest
 import torch

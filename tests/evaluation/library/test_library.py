@@ -87,7 +87,9 @@ def test_translation():
     assert prompt(find_task("translation/en-de")) == "Translate English to German:\nThe cat sleeps. ="
     assert prompt(find_task("translation/de-en")) == "Translate German to English:\nDer Hund bellt. ="
     assert [sample.cluster for sample in task.dataset] == ["d0", "d1"]
-    assert "beams" in find_task("translation", beams=4).solver.describe()
+    for name in ("translation", "nq-open", "squad", "drop"):
+        assert find_task(name, beams=4).solver.describe()["beams"] == 4
+        assert "beams" not in find_task(name).solver.describe()
     with pytest.raises(UsageError, match="no part 'en-xx'; its parts are en-fr"):
         find_task("translation/en-xx")
     with pytest.raises(DataError, match="newstest"):

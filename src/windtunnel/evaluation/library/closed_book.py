@@ -26,6 +26,7 @@ def nq_open(
     seed: int = 0,
     chat: bool = False,
     max_new_tokens: int = 24,
+    beams: int | None = None,
 ) -> Task:
     """NQ-open's development split (Lee et al., 2019): `accuracy` is a match with an accepted answer, normalised.
 
@@ -36,8 +37,9 @@ def nq_open(
         seed: Of the examples.
         chat: Use the chat template.
         max_new_tokens: Most tokens of an answer.
+        beams: Search with so many, as GPT-3 did with 4; by default each token is the likeliest.
     """
-    return words_task("nq-open", read_nq_open, directory, format, shots, seed, chat, max_new_tokens)
+    return words_task("nq-open", read_nq_open, directory, format, shots, seed, chat, max_new_tokens, beams)
 
 
 def triviaqa(
@@ -48,9 +50,10 @@ def triviaqa(
     seed: int = 0,
     chat: bool = False,
     max_new_tokens: int = 24,
+    beams: int | None = None,
 ) -> Task:
     """TriviaQA's development split (Joshi et al., 2017) without its evidence; arguments as for `nq_open`."""
-    return words_task("triviaqa", read_triviaqa, directory, format, shots, seed, chat, max_new_tokens)
+    return words_task("triviaqa", read_triviaqa, directory, format, shots, seed, chat, max_new_tokens, beams)
 
 
 def web_questions(
@@ -61,9 +64,10 @@ def web_questions(
     seed: int = 0,
     chat: bool = False,
     max_new_tokens: int = 24,
+    beams: int | None = None,
 ) -> Task:
     """WebQuestions' test split (Berant et al., 2013); arguments as for `nq_open`."""
-    return words_task("web-questions", read_web_questions, directory, format, shots, seed, chat, max_new_tokens)
+    return words_task("web-questions", read_web_questions, directory, format, shots, seed, chat, max_new_tokens, beams)
 
 
 def read_nq_open(directory: str | Path | None = None, split: str = "dev") -> list[Sample]:

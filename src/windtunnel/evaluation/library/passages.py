@@ -37,6 +37,7 @@ def squad(
     seed: int = 0,
     chat: bool = False,
     max_new_tokens: int = 32,
+    beams: int | None = None,
 ) -> Task:
     """SQuAD 2.0's development split (Rajpurkar et al., 2018), by `f1` of words; half of it has no answer.
 
@@ -47,8 +48,9 @@ def squad(
         seed: Of the examples.
         chat: Use the chat template.
         max_new_tokens: Most tokens of an answer.
+        beams: Search with so many, as GPT-3 did with 4; by default each token is the likeliest.
     """
-    return words_task("squad", read_squad, directory, format, shots, seed, chat, max_new_tokens, metric="f1")
+    return words_task("squad", read_squad, directory, format, shots, seed, chat, max_new_tokens, beams, metric="f1")
 
 
 def drop(
@@ -59,10 +61,11 @@ def drop(
     seed: int = 0,
     chat: bool = False,
     max_new_tokens: int = 32,
+    beams: int | None = None,
 ) -> Task:
     """DROP's development split (Dua et al., 2019), by its own `f1` of spans; arguments as for `squad`."""
     return words_task(
-        "drop", read_drop, directory, format, shots, seed, chat, max_new_tokens, scorer=SpanF1(), metric="f1"
+        "drop", read_drop, directory, format, shots, seed, chat, max_new_tokens, beams, scorer=SpanF1(), metric="f1"
     )
 
 
@@ -74,10 +77,11 @@ def coqa(
     seed: int = 0,
     chat: bool = False,
     max_new_tokens: int = 32,
+    beams: int | None = None,
 ) -> Task:
     """CoQA's development split (Reddy et al., 2019), earlier questions with people's answers; as `squad`."""
     return words_task(
-        "coqa", read_coqa, directory, format, shots, seed, chat, max_new_tokens, scorer=PeopleF1(), metric="f1"
+        "coqa", read_coqa, directory, format, shots, seed, chat, max_new_tokens, beams, scorer=PeopleF1(), metric="f1"
     )
 
 
@@ -89,13 +93,14 @@ def quac(
     seed: int = 0,
     chat: bool = False,
     max_new_tokens: int = 48,
+    beams: int | None = None,
 ) -> Task:
     """QuAC's validation split (Choi et al., 2018), earlier questions with people's answers; as `squad`.
 
     As published, questions on which people agree with an F1 below 0.4 are left out.
     """
     return words_task(
-        "quac", read_quac, directory, format, shots, seed, chat, max_new_tokens, scorer=PeopleF1(), metric="f1"
+        "quac", read_quac, directory, format, shots, seed, chat, max_new_tokens, beams, scorer=PeopleF1(), metric="f1"
     )
 
 

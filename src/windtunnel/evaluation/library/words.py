@@ -18,6 +18,7 @@ def words_task(
     seed: int,
     chat: bool,
     max_new_tokens: int,
+    beams: int | None,
     *,
     scorer: Scorer | None = None,
     metric: str = "accuracy",
@@ -33,10 +34,11 @@ def words_task(
         seed: Of the examples.
         chat: Use the chat template.
         max_new_tokens: Most tokens of an answer.
+        beams: Search with so many, with a length penalty of 0.6; None: each token is the likeliest.
         scorer: Another one than `match`.
         metric: The headline metric.
     """
     asked, train = read(directory), training(lambda: read(directory, "train"), shots)
     examples = few_shot(train, shots, test=asked, seed=seed)
-    solver = generate(format, shots=examples, chat=chat, max_new_tokens=max_new_tokens)
+    solver = generate(format, shots=examples, chat=chat, max_new_tokens=max_new_tokens, beams=beams)
     return Task(name, asked, solver, scorer or match(), metric)
