@@ -58,6 +58,14 @@ def test_prompts_come_from_arguments_files_and_standard_input_alike(place, subje
     assert [row["prompt"] for row in found[0]] == ["the wind"] * 2 + ['not json "quoted"'] * 2
 
 
+def test_a_beam_search_is_that_of_python(place, subject, capsys):
+    _, out, _ = call(
+        capsys, "generate", "the", "--beams", 3, "--max-new-tokens", 6, "--model", place / "model", "--json"
+    )
+    (found,) = subject.beam_search(["the"], beams=3, max_new_tokens=6)
+    assert [row["token_ids"] for row in json.loads(out)] == [found.token_ids]
+
+
 def test_pairs_come_from_arguments_files_and_standard_input_alike(place, subject, capsys, monkeypatch):
     lines = "".join(json.dumps({"prompt": "the", "continuation": text}) + "\n" for text in (" wind", " sea"))
     (place / "pairs.jsonl").write_text(lines)
@@ -98,6 +106,8 @@ def test_what_was_measured_to_choose_threads_is_told_on_standard_error(place, ca
         (["score", "--file", "none.jsonl"], 1, "none.jsonl"),
         (["generate", "x", "--model", "model", "--max-requests", "3"], 2, "--max-requests is for a server's model"),
         (["generate", "x", "--model", "model", "--max-new-tokens", "65"], 2, "do not fit the model's context of 64"),
+        (["generate", "x", "--model", "model", "--beams", "2", "--samples", "2"], 2, "draws nothing"),
+        (["generate", "x", "--model", "openai:m@http://127.0.0.1:9/v1", "--beams", "2"], 1, "beam_search"),
         (["generate", "x", "--model", "model", "--min-p", "2"], 2, "min_p must be above 0 and at most 1"),
         (["generate", "x", "--model", "openai:m@http://127.0.0.1:9/v1", "--device", "cuda"], 2, "leave out --device"),
         (["score", "", "", "--model", "model"], 0, ""),

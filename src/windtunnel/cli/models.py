@@ -76,6 +76,9 @@ def generate_text(
     top_p: Annotated[float | None, typer.Option(help="Keep the most probable tokens up to this probability.")] = None,
     min_p: Annotated[float | None, typer.Option(help="Keep tokens this share as probable as the first.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Ends a row; may be repeated.", show_default=False)] = None,
+    beams: Annotated[
+        int | None, typer.Option(min=1, help="Search with so many rather than sample.", show_default=False)
+    ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Samples of each prompt.")] = 1,
     seed: Annotated[int, typer.Option(help="Row i's seed is derived from it.")] = 0,
     chat: Annotated[bool, typer.Option("--chat", help="Each prompt is a user's turn, by the chat template.")] = False,
@@ -88,8 +91,12 @@ def generate_text(
     max_tokens_total: MaxTokensTotal = None,
     as_json: Json = False,
 ) -> None:
-    """Sample continuations of each prompt."""
+    """Sample continuations of each prompt, or search for the likeliest."""
     texts = read_prompts(prompts or [], file)
+    if beams is not None and (chat or samples > 1 or temperature != 1 or top_k or top_p or min_p):
+        raise UsageError(
+            "A beam search finds one continuation of a text and draws nothing; give --beams without these."
+        )
     options: dict[str, Any] = {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
@@ -103,7 +110,11 @@ def generate_text(
         **read_logprobs(model, top_logprobs, no_logprobs, as_json),
     }
     subject = open_model(model, device, cache=cache, max_requests=max_requests, max_tokens_total=max_tokens_total)
-    if chat:
+    if beams is not None:
+        found = subject.beam_search(
+            texts, beams=beams, max_new_tokens=max_new_tokens, stop=stop or (), batch_size=batch_size
+        )
+    elif chat:
         found = subject.chats([[{"role": "user", "content": text}] for text in texts], **options)
     else:
         found = subject.generate(texts, **options)
