@@ -8,6 +8,7 @@ import torch
 
 from windtunnel.data.tokenizers import ByteTokenizer
 from windtunnel.evaluation.self_knowledge.mixed_arithmetic import mixed_arithmetic
+from windtunnel.evaluation.tasks import Sample
 from windtunnel.laboratory.run import Run
 from windtunnel.models.interface import from_module
 from windtunnel.models.transformer import Transformer, TransformerConfig
@@ -70,3 +71,14 @@ def test_without_gsm8k_there_are_no_hints(model, tmp_path, monkeypatch):
         model, mixed_arithmetic(12, 1), "", lambda states: states[:, 0], SITE, PRESETS["quick"], run
     )
     assert "0% of the solution" not in (run.directory / "contents.json").read_text()
+
+
+def test_other_questions_are_told_with_their_first_answer():
+    samples = [
+        Sample("a", "who sang", ("Ann", "Anna")),
+        Sample("b", "who left", ("Ann",)),
+        Sample("c", "who ate", "Bob"),
+    ]
+    found = given_sources._sources(samples)
+    assert found["the answer"] == ["who sang Ann", "who left Ann", "who ate Bob"]
+    assert found["a wrong answer"] == ["who sang Bob", "who left Bob", "who ate Ann"]

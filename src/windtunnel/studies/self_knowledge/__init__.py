@@ -7,7 +7,7 @@ than its own. The models judge their own answers, with and without brainstormed 
 steps, and a head that never saw a hint has to say what a hint does for them; or lettered questions with planted doubt,
 which are asked with "none of the above" for an option, sharpened by reward, and repaired by one temperature. With
 `--model` the formats, P(True), the baselines and a frozen P(IK) probe are measured on arithmetic asked of a given
-model.
+model, or all but the formats on another task.
 """
 
 from typing import Self
@@ -49,7 +49,8 @@ class Config(StudyConfig):
     lettered_steps: int = Field(600, ge=1, description="steps of learning it")
     reward_steps: int = Field(150, ge=1, description="steps of reward for right letters")
     lettered_questions: int = Field(4_000, ge=100, description="questions measured; temperatures are fitted on half")
-    given_questions: int = Field(40, ge=40, description="arithmetic questions asked of a given model")
+    given_task: str = Field("arithmetic", description="asked of a given model; or a ready task in words, as nq-open")
+    given_questions: int = Field(40, ge=40, description="questions asked of a given model")
     given_samples: int = Field(5, ge=5, description="answers sampled to each")
     given_shots: int = Field(4, ge=0, description="examples before each")
     given_judging_shots: int = Field(8, ge=1, le=20, description="examples of few-shot P(True); the paper has 20")

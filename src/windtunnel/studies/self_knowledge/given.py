@@ -1,15 +1,16 @@
 """A given model: arithmetic asked many times through the evaluation engine, and every way of asking what it knows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from windtunnel.evaluation.answers import match
+from windtunnel.evaluation.answers import Generation, Match, match
 from windtunnel.evaluation.calibration import summary
 from windtunnel.evaluation.engine import evaluate
+from windtunnel.evaluation.library import find_task
 from windtunnel.evaluation.prompting import few_shot
-from windtunnel.evaluation.results import Results
 from windtunnel.evaluation.self_knowledge.answering import Answers, answering_task, gather
 from windtunnel.evaluation.self_knowledge.baselines import (
     mean_token_logprob,
@@ -19,33 +20,26 @@ from windtunnel.evaluation.self_knowledge.baselines import (
     verbalised_confidence,
 )
 from windtunnel.evaluation.self_knowledge.formats import (
-    lettered_task,
-    listed_task,
-    none_of_the_above,
     question_prompt,
-    true_false_task,
 )
-from windtunnel.evaluation.self_knowledge.mixed_arithmetic import mixed_arithmetic, with_choices
+from windtunnel.evaluation.self_knowledge.mixed_arithmetic import mixed_arithmetic
 from windtunnel.evaluation.self_knowledge.p_ik import Probe, fit_probe, last_tokens
 from windtunnel.evaluation.self_knowledge.p_true import Judgement, p_true, proposals
 from windtunnel.evaluation.self_knowledge.wording import wording_sha256
 from windtunnel.evaluation.tasks import Sample
-from windtunnel.laboratory.errors import Unsupported
+from windtunnel.laboratory.errors import Unsupported, UsageError
 from windtunnel.laboratory.run import Run
 from windtunnel.models.interface import LanguageModel, load
 from windtunnel.statistics import (
     auroc,
-    calibration_error,
-    paired_difference,
     reliability,
     risk_coverage,
-    softened,
 )
 from windtunnel.statistics.estimates import Estimate
 from windtunnel.statistics.intervals import Floats
-from windtunnel.statistics.weights import replicates
 from windtunnel.studies.self_knowledge import figures
 from windtunnel.studies.self_knowledge.given_code import ask_functions
+from windtunnel.studies.self_knowledge.given_formats import ask_formats, conclude_formats
 from windtunnel.studies.self_knowledge.given_sources import ask_with_sources
 
 if TYPE_CHECKING:
@@ -57,16 +51,23 @@ FEWEST = 10
 nothing of, one in a hundred has an interval above 0.6, and of 10 none in 300."""
 
 
+ARITHMETIC = "arithmetic"
+"""The questions that are made here."""
+
+SHOWN = ("letters", "texts", "none of the above")
+"""Formats of which the figure shows the reliability."""
+
+
 def ask_given(config: "Config", run: Run) -> None:
     """Ask, measure, draw and conclude."""
     assert run.model is not None
     model = load(run.model, device=run.device, dtype="float32" if run.device == "cpu" else "auto")
-    count = config.given_questions
-    every = mixed_arithmetic(count + max(2 * config.given_shots, 8), run.seed_for("questions"))
-    samples, pool = every[:count], every[count:]
-    run.section("The given model", f"{model.name}, on {count} questions of arithmetic; words {wording_sha256()[:12]}.")
-    choices = _choices(model, samples, pool, config, run)
-    answers = _answers(model, samples, pool, config, run)
+    asked = questions(config, run)
+    samples, count = asked.samples, len(asked.samples)
+    what = f"{model.name}, on {count} questions of {config.given_task}; words {wording_sha256()[:12]}."
+    run.section("The given model", what)
+    choices = ask_formats(model, samples, asked.pool, config, run) if config.given_task == ARITHMETIC else {}
+    answers = _answers(model, asked, config, run)
     found = run.stage("asked", lambda: _confidences(model, samples, answers, config, run))
     right = answers["sampled"].right
     if run.null:  # what is right is shuffled over questions: no confidence can know it
@@ -76,57 +77,56 @@ def ask_given(config: "Config", run: Run) -> None:
     _conclude(model, samples, answers["sampled"], config, found, right, choices, run)
 
 
-def _answers(
-    model: LanguageModel, samples: Sequence[Sample], pool: Sequence[Sample], config: "Config", run: Run
-) -> dict[str, Answers]:
+@dataclass(frozen=True)
+class Asked:
+    """What a given model is asked.
+
+    Attributes:
+        samples: The questions.
+        pool: Others, of which examples are made.
+        scorer: Says which answers are right.
+        max_new_tokens: Most tokens of an answer.
+    """
+
+    samples: list[Sample]
+    pool: list[Sample]
+    scorer: Match
+    max_new_tokens: int
+
+
+def questions(config: "Config", run: Run) -> Asked:
+    """Arithmetic that is made here, or questions of a ready task.
+
+    Raises:
+        UsageError: The task is not one of questions answered on one line in words, or has too few.
+    """
+    count, more = config.given_questions, max(2 * config.given_shots, 8)
+    if config.given_task == ARITHMETIC:
+        every = mixed_arithmetic(count + more, run.seed_for("questions"))
+        return Asked(every[:count], every[count:], match("number"), 8)
+    task = find_task(config.given_task)
+    if not (isinstance(task.scorer, Match) and isinstance(task.solver, Generation) and task.solver.stop == ("\n",)):
+        raise UsageError(
+            f"{config.given_task} is not answered on one line in words; set given_task to nq-open or triviaqa."
+        )
+    order = np.random.default_rng(run.seed_for("questions")).permutation(len(task.dataset))
+    every = [task.dataset[place] for place in order[: count + more]]
+    if len(every) < count + more:
+        raise UsageError(f"{config.given_task} has {len(every)} questions; set given_questions to {len(every) - more}.")
+    return Asked(every[:count], every[count:], task.scorer, task.solver.max_new_tokens)
+
+
+def _answers(model: LanguageModel, asked: Asked, config: "Config", run: Run) -> dict[str, Answers]:
     """Sampled and greedy answers, by the engine, which continues what a killed run has left."""
-    shots = few_shot(pool, config.given_shots, seed=run.seed_for("shots")) if config.given_shots else None
+    shots = few_shot(asked.pool, config.given_shots, seed=run.seed_for("shots")) if config.given_shots else None
     found = {}
     for name, temperature, epochs in (("sampled", 1.0, config.given_samples), ("greedy", 0.0, 1)):
-        run.note(f"asking {len(samples)} questions {epochs} times ({name})")
-        task = answering_task(
-            f"arithmetic-{name}", samples, match("number"), shots=shots, temperature=temperature, max_new_tokens=8
-        )
+        run.note(f"asking {len(asked.samples)} questions {epochs} times ({name})")
+        options: dict[str, Any] = {"temperature": temperature, "max_new_tokens": asked.max_new_tokens}
+        task = answering_task(f"{config.given_task}-{name}", asked.samples, asked.scorer, shots=shots, **options)
         out = run.directory / "evaluations" / name
         found[name] = gather(evaluate(task, model, out=out, epochs=epochs, seed=run.seed_for(name)))
     return found
-
-
-def _choices(
-    model: LanguageModel, samples: Sequence[Sample], pool: Sequence[Sample], config: "Config", run: Run
-) -> dict[str, dict[str, Floats]]:
-    """Probabilities of the options in every format, and the answers."""
-    lettered = with_choices(samples, run.seed_for("choices"))
-    examples = with_choices(pool, run.seed_for("examples"))
-    shots = few_shot(examples, config.given_shots, seed=run.seed_for("shots")) if config.given_shots else None
-    tasks = {
-        "letters": lettered_task("letters", lettered, shots=shots),
-        "letters, over orders": lettered_task("letters-over-orders", lettered, shots=shots, orders="cyclic"),
-        "texts": listed_task("texts", lettered, shots=shots),
-        "none of the above": lettered_task("none-of-the-above", none_of_the_above(lettered), shots=shots),
-        "true or false": true_false_task("true-or-false", lettered, seed=run.seed_for("true-false")),
-    }
-    found = {}
-    for name, task in tasks.items():
-        run.note(f"asking {len(task.dataset)} questions in the format {name}")
-        results = evaluate(
-            task, model, out=run.directory / "evaluations" / name.replace(",", "").replace(" ", "-"), seed=run.seed
-        )
-        found[name] = _probabilities(results, run)
-    return found
-
-
-def _probabilities(results: Results, run: Run) -> dict[str, Floats]:
-    rows, answers = [], []
-    for record in results.records:
-        sample, output, _ = results.sample(record)
-        if output.option_logprobs:
-            rows.append(output.option_logprobs)
-            answers.append(int(str(sample.target)))
-    shuffled = np.array(answers)
-    if run.null:
-        shuffled = run.generator("null", "choices").permutation(shuffled)
-    return {"said": softened(np.array(rows)), "answers": shuffled, "failed": np.array(results.counts["failed"])}
 
 
 def _confidences(
@@ -231,12 +231,7 @@ def _conclude(
         run.conclude("given-source", rise, note=f"A head at {site} that never saw a source.")
     if head is not None:
         ask_functions(model, np.asarray(found["states"][site]), share, site, config, run)
-    top = {name: _top(each) for name, each in choices.items()}
-    run.conclude("given-letters", _error_difference(top["texts"], top["letters"], config, generator), evidence="given")
-    lost = paired_difference(
-        top["letters"][1], top["none of the above"][1], generator=generator, resamples=config.resamples
-    )
-    run.conclude("given-nota", lost.difference, evidence="given")
+    top = conclude_formats(choices, config, run)
     _show(model, scores, ranks, choices, top, config, run)
 
 
@@ -256,29 +251,6 @@ def _probe(found: dict[str, Any], share: Floats, run: Run) -> tuple[Probe | None
             best, chosen, error = fit_probe(inputs[:half], share[:half], seed=run.seed), site, wrong
             said_of_rest = best(inputs[half:])
     return best, said_of_rest, chosen
-
-
-def _top(each: dict[str, Floats]) -> tuple[Floats, Floats]:
-    said, answers = each["said"], each["answers"]
-    return said.max(axis=1), (said.argmax(axis=1) == answers).astype(float)
-
-
-def _error_difference(
-    first: tuple[Floats, Floats], second: tuple[Floats, Floats], config: "Config", generator: np.random.Generator
-) -> Estimate:
-    """ECE of one format less that of another, over the same questions: resampled together, as the basic bootstrap."""
-
-    def error(pair: tuple[Floats, Floats], weights: Floats) -> float:
-        rows = np.repeat(np.arange(len(weights)), weights.astype(int))
-        return calibration_error(pair[0][rows], pair[1][rows], generator=generator, resamples=2).value
-
-    def difference(weights: Floats) -> Floats:
-        return np.array([error(first, row) - error(second, row) for row in weights])
-
-    value = float(difference(np.ones((1, len(first[0]))))[0])
-    found, _ = replicates(difference, len(first[0]), generator=generator, resamples=min(config.resamples, 200))
-    low, high = np.quantile(found, [0.025, 0.975])
-    return Estimate(value, min(2 * value - float(high), value), max(2 * value - float(low), value))
 
 
 def _show(
@@ -305,7 +277,8 @@ def _show(
     ]
     run.table("given-baselines", rows, "How well each score tells right answers from wrong ones.")
     quick: dict[str, Any] = {"generator": generator, "resamples": 200, "bins": 5}
-    formats = {name: reliability(*top[name], **quick) for name in ("letters", "texts", "none of the above")}
+    formats = {name: reliability(*pair, **quick) for name, pair in top.items() if name in SHOWN}
     confident = {name: reliability(*pair, **quick) for name, pair in list(scores.items())[:4]}
     curves = {name: risk_coverage(*pair) for name, pair in list(ranks.items())[-4:]}
-    figures.given([("formats, top option", formats), ("own answers", confident)], curves, run)
+    panels = [("formats, top option", formats)] if formats else []
+    figures.given([*panels, ("own answers", confident)], curves, run)

@@ -1,4 +1,4 @@
-"""Section 5.2 on a given model: does P(IK) of arithmetic carry over to Python functions, and can a head learn both?"""
+"""Section 5.2 on a given model: does P(IK) carry over to Python functions, and can a head learn both?"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +28,11 @@ MOST = 200
 def ask_functions(
     model: LanguageModel, states: Floats, share: Floats, site: str, config: "Config", run: Run
 ) -> list[dict[str, Any]]:
-    """Let the model write functions, and show what heads of arithmetic, and of both, say of what it can write.
+    """Let the model write functions, and show what heads of the questions asked, and of both, say of what it can write.
 
     Args:
         model: The model.
-        states: At `site`, of the questions of arithmetic; heads learn from the first half.
+        states: At `site`, of the questions asked; heads learn from the first half.
         share: Of right answers to each.
         site: Where the states are.
         config: The study's.
@@ -59,10 +59,10 @@ def ask_functions(
     read: Floats = run.stage(
         "functions", lambda: {"states": last_tokens(model, [str(each.input) for each in samples], [site])[site]}
     )["states"]
-    parts = {"arithmetic": (np.asarray(states), share), "Python functions": (np.asarray(read), written)}
+    parts = {config.given_task: (np.asarray(states), share), "Python functions": (np.asarray(read), written)}
     halves = {name: len(labels) // 2 for name, (_, labels) in parts.items()}
     rows = []
-    for learned in (("arithmetic",), tuple(parts)):
+    for learned in ((config.given_task,), tuple(parts)):
         inputs = np.concatenate([parts[name][0][: halves[name]] for name in learned])
         labels = np.concatenate([parts[name][1][: halves[name]] for name in learned])
         head = fit_probe(inputs, labels, seed=run.seed)

@@ -1,4 +1,4 @@
-"""Sections 5.3 and 5.4 on a given model: its P(IK) of arithmetic behind sources, and of GSM8K behind hints."""
+"""Sections 5.3 and 5.4 on a given model: its P(IK) of questions behind sources, and of GSM8K behind hints."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -38,7 +38,7 @@ def ask_with_sources(
 
     Args:
         model: The model.
-        samples: Questions of arithmetic that the head has not learned from.
+        samples: Questions that the head has not learned from.
         before: The examples that stand before every question.
         head: P(IK) of states, learned from other questions without a source.
         site: Where the states are.
@@ -48,7 +48,7 @@ def ask_with_sources(
     sources = _sources(samples)
     asked = {name: [question_prompt(str(each.input), source=source) for each, source in zip(samples, told, strict=True)]
              for name, told in sources.items()}  # fmt: skip
-    behind: dict[str, dict[str, list[str]]] = {"arithmetic": asked}
+    behind: dict[str, dict[str, list[str]]] = {config.given_task: asked}
     try:
         behind["GSM8K"] = _hinted(min(PROBLEMS, config.given_questions), run.seed_for("problems"))
     except (UsageError, DataError) as error:
@@ -57,7 +57,7 @@ def ask_with_sources(
     rows = []
     for name, prompts in behind.items():
         states = run.stage(
-            f"behind-{name}",
+            f"behind-{name.replace('/', '-')}",
             lambda prompts=prompts: {  # type: ignore[misc]
                 kind: last_tokens(model, [before + each for each in texts], [site])[site]
                 for kind, texts in prompts.items()
@@ -68,15 +68,14 @@ def ask_with_sources(
             mean = bootstrap(each, generator=run.generator("behind", name, kind), resamples=config.resamples)
             rows.append({"questions": name, "behind": kind, "mean P(IK)": str(mean), "number": len(each)})
     run.table("given-sources", rows, f"P(IK), by a head at {site} that never saw a source or a hint.")
-    rise = said["arithmetic"]["the answer"] - said["arithmetic"]["nothing"]
+    rise = said[config.given_task]["the answer"] - said[config.given_task]["nothing"]
     return bootstrap(rise, generator=run.generator("rise"), resamples=config.resamples)
 
 
 def _sources(samples: Sequence[Sample]) -> dict[str, list[str | None]]:
     """What stands before each question: nothing, its answer, a wrong one, or the answer to another question."""
-    told = [str(each.input).removeprefix("What is ").rstrip("?") for each in samples]
-    right = [f"{what} is {each.target}." for what, each in zip(told, samples, strict=True)]
-    wrong = [f"{what} is {_another(samples, place)}." for place, what in enumerate(told)]
+    right = [_statement(each, _answer(each)) for each in samples]
+    wrong = [_statement(each, _another(samples, place)) for place, each in enumerate(samples)]
     return {
         "nothing": [None] * len(samples),
         "the answer": list(right),
@@ -85,11 +84,22 @@ def _sources(samples: Sequence[Sample]) -> dict[str, list[str | None]]:
     }
 
 
+def _statement(sample: Sample, answer: str) -> str:
+    """An answer with its question, as a sentence where the question is one of arithmetic."""
+    question = str(sample.input)
+    what = question.removeprefix("What is ")
+    return f"{question} {answer}" if what == question else f"{what.rstrip('?')} is {answer}."
+
+
+def _answer(sample: Sample) -> str:
+    """The answer, or the first of those accepted."""
+    return str(sample.target if isinstance(sample.target, str | int) else sample.target[0])
+
+
 def _another(samples: Sequence[Sample], place: int) -> str:
     """The answer of the next question that has another one."""
-    mine = str(samples[place].target)
     following = [*samples[place + 1 :], *samples[:place]]
-    return next((str(each.target) for each in following if str(each.target) != mine), "0")
+    return next((_answer(each) for each in following if _answer(each) != _answer(samples[place])), "0")
 
 
 def _hinted(count: int, seed: int) -> dict[str, list[str]]:
