@@ -223,8 +223,9 @@ def _conclude(
     note += f" Of {len(known)} questions {int(known.sum())} are known.{needed}"
     ranking = None if probed is None else area(probed, known)
     run.conclude("given-p-ik", ranking, evidence="given", note=note)
-    if head is None or ranking is None or ranking.low <= 0.5:
-        run.conclude("given-source", note="Needs a head that tells known questions from others.")
+    told = ranked(f"P(IK), {site}")
+    if head is None or told is None or told.low <= 0.5:
+        run.conclude("given-source", note=f"Needs a head that tells right answers from wrong ones.{needed}")
     else:
         before = sampled.prompts[half].removesuffix(question_prompt(str(samples[half].input)))
         rise = ask_with_sources(model, samples[half:], before, head, site, config, run)
