@@ -107,6 +107,7 @@ def test_what_was_measured_to_choose_threads_is_told_on_standard_error(place, ca
         (["generate", "x", "--model", "model", "--max-requests", "3"], 2, "--max-requests is for a server's model"),
         (["generate", "x", "--model", "model", "--max-new-tokens", "65"], 2, "do not fit the model's context of 64"),
         (["generate", "x", "--model", "model", "--beams", "2", "--samples", "2"], 2, "draws nothing"),
+        (["generate", "x", "--model", "model", "--beams", "2", "--seed", "3"], 2, "beside --beams leave out"),
         (["generate", "x", "--model", "openai:m@http://127.0.0.1:9/v1", "--beams", "2"], 1, "beam_search"),
         (["generate", "x", "--model", "model", "--min-p", "2"], 2, "min_p must be above 0 and at most 1"),
         (["generate", "x", "--model", "openai:m@http://127.0.0.1:9/v1", "--device", "cuda"], 2, "leave out --device"),

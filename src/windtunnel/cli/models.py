@@ -93,9 +93,10 @@ def generate_text(
 ) -> None:
     """Sample continuations of each prompt, or search for the likeliest."""
     texts = read_prompts(prompts or [], file)
-    if beams is not None and (chat or samples > 1 or temperature != 1 or top_k or top_p or min_p):
+    if beams is not None and (chat or samples > 1 or seed or temperature != 1 or top_k or top_p or min_p):
         raise UsageError(
-            "A beam search finds one continuation of a text and draws nothing; give --beams without these."
+            "A beam search finds one continuation of a text and draws nothing; beside --beams leave out --chat, "
+            "--samples, --seed, --temperature, --top-k, --top-p and --min-p."
         )
     options: dict[str, Any] = {
         "max_new_tokens": max_new_tokens,
