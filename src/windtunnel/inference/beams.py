@@ -22,7 +22,7 @@ class Beams:
 
     Attributes:
         max_new_tokens: Most tokens of one.
-        beams: Unfinished ones kept at each length; with 1 the search is greedy.
+        beams: Unfinished ones kept at each length; with 1, the likeliest token that does not end is followed.
         length_penalty: α: the one with the greatest log-probability divided by ((5 + tokens) / 6)^α is found (Wu et
             al., 2016; arXiv:1609.08144, equation 14). At 0 short ones are favoured; GPT-3 has 0.6 with 4 beams.
         stop: Strings that end one.

@@ -148,7 +148,7 @@ def surest(candidates: Sequence[Candidate], women: Mapping[str, float], keep: in
 
 
 def write_published(sentences: Sequence[Winogenerated], directory: str | Path) -> Path:
-    """Write sentences as Winogenerated is published, so that the task `winogenerated` reads them from the directory."""
+    """Write a file with the columns of Winogenerated that the task `winogenerated` reads from the directory."""
     path = Path(directory) / "winogenerated" / "winogenerated_examples.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [
