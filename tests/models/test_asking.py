@@ -2,11 +2,9 @@
 
 import pytest
 import torch
-from torch.testing import assert_close
 
 from tests.models.kinds import KINDS, OURS, model, original, tokens
 from windtunnel.inference import rows, scoring, sharing
-from windtunnel.inference.packed import Packed
 from windtunnel.inference.scoring import score
 from windtunnel.models.interface import LanguageModel
 from windtunnel.models.pretrained import Pretrained
@@ -130,21 +128,3 @@ def test_a_stream_gives_the_tokens_of_generate_and_leaves_the_model_to_its_reade
     assert [step.token for step in found] == whole.token_ids
     assert [step.sample for step in found[:-1]] == [None] * 5
     assert found[-1].sample.token_ids == whole.token_ids
-
-
-@pytest.mark.parametrize(("count", "columns"), [(1, 1), (1, 2), (8, 2)])
-def test_packed_weights_multiply_as_the_layer_does_and_are_gone_afterwards(count, columns):
-    generator = torch.Generator().manual_seed(0)
-    layers = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.Linear(7, 3, bias=False), torch.nn.Linear(3, 3))
-    x = torch.randn(count, columns, 5, generator=generator)
-    with torch.no_grad():
-        before = layers(x)
-        weights = Packed(layers, count)
-        assert len(weights.products) == 3
-        with weights:
-            inside = layers(x)
-            with pytest.raises(RuntimeError), Packed(layers, count):
-                raise RuntimeError  # another stream of the same model changes nothing
-            assert_close(layers(x), inside, rtol=0, atol=0)
-        assert_close(inside, before)
-        assert torch.equal(layers(x), before)

@@ -11,6 +11,7 @@ from torch import Tensor
 from windtunnel.inference.arrays import one_blas_thread
 from windtunnel.inference.decoder import Decoder
 from windtunnel.inference.endings import Decode, Endings, Sample, check
+from windtunnel.inference.packed import Packed
 from windtunnel.inference.rows import rows_of
 from windtunnel.inference.sampling import log_probabilities
 from windtunnel.laboratory.errors import UsageError
@@ -136,7 +137,8 @@ def beam_search(
     together = max(batch_size // settings.beams, 1)
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
     found: dict[int, Sample] = {}
-    with one_blas_thread():
+    weights = Packed(decoder.module, min(together, len(order)) * settings.beams)
+    with weights, one_blas_thread():
         for first in range(0, len(order), together):
             part = order[first : first + together]
             samples = _search(decoder, [tuple(prompts[index]) for index in part], settings, endings)

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from windtunnel.inference.arrays import Array, attend_once, usable
 from windtunnel.inference.cache import Cache
+from windtunnel.inference.packed import Product
 from windtunnel.laboratory.errors import UsageError
 from windtunnel.models.attention import rotations
 from windtunnel.models.transformer import MLP, Block, Transformer
@@ -127,13 +128,13 @@ def _attention(block: Block) -> Attend:
     normalised = normalisation(block.attention_normalization)
 
     def attend(x: Array, seen: Array, rotation: tuple[Array, Array] | None, cache: Cache) -> Array:
-        mixed = _array(project(torch.from_numpy(normalised(x)))).reshape(len(x), grouped, -1)
+        mixed = project(normalised(x)).reshape(len(x), grouped, -1)
         query_key, value = mixed[:, : heads + shared], mixed[:, heads + shared :]
         if rotation is not None:
             query_key = _rotated(query_key, *rotation)
         keys, values = cache.extend_once(layer, query_key[:, heads:], value)
         z = attend_once(query_key[:, :heads], keys, values, seen, scale)
-        return _array(output(torch.from_numpy(z.reshape(len(x), width))))
+        return output(z.reshape(len(x), width))
 
     return attend
 
@@ -146,20 +147,23 @@ def _mlp(block: Block) -> Work | None:
     normalised = normalisation(block.mlp_normalization)
 
     def work(x: Array) -> Array:
-        hidden = enter(torch.from_numpy(normalised(x)))
+        hidden = torch.from_numpy(enter(normalised(x)))
         if gated:
             gate, up = hidden.chunk(2, dim=-1)
             hidden = functional.silu(gate).mul_(up)
         else:
             hidden = functional.gelu(hidden)
-        return _array(leave(hidden))
+        return leave(hidden.numpy())
 
     return work
 
 
-def _product(layer: nn.Module) -> Callable[[Tensor], Tensor]:
-    """What a layer computes; of a plain one without what surrounds a module's call, which is for hooks."""
-    return layer.forward if type(layer) is nn.Linear else layer
+def _product(layer: nn.Module) -> Work:
+    """What a layer computes, in arrays; with weights packed for sampling, without what surrounds a module's call."""
+    forward = layer.__dict__.get("forward")
+    if isinstance(forward, Product):
+        return forward.of_rows
+    return lambda x: _array(layer(torch.from_numpy(x)))
 
 
 def _rotated(
