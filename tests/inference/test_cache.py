@@ -25,8 +25,8 @@ def test_arrays_hold_what_tensors_do_in_whole_blocks_without_gaps():
             arrays.drop(0)
             tensors.drop(0)
         new = drawn(generator, arrays.rows, 1)
-        for cache in (arrays, tensors):
-            cache.begin(1, None, torch.device("cpu"))
+        arrays.begin_once()
+        tensors.begin(1, None, torch.device("cpu"))
         found = arrays.extend_once(0, new[0, :, 0].numpy(), new[1, :, 0].numpy())
         wanted = tensors.extend(0, *new)
         assert found[0].shape[2] == arrays.columns == -(-(max(arrays.lengths) + 1) // BLOCK) * BLOCK

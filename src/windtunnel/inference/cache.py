@@ -32,6 +32,7 @@ class Cache:
         counts: Real tokens that each row gains in the forward pass under way.
         states: What a layer carries from token to token besides keys and values, [rows, ...], by layer.
         prepared: What a decoder has looked up once to step on these rows.
+        columns: Columns that `extend_once` returns: blocks up to the longest row's last.
     """
 
     def __init__(self, rows: int, room: int = 0) -> None:
@@ -44,6 +45,8 @@ class Cache:
         self.prepared: Any = None
         self._where: tuple[slice | Tensor, slice | Tensor] = (slice(0), slice(0))
         self._end = 0
+        self.columns = 0
+        self._once: tuple[slice | Array, int | Array] = (slice(0), 0)
 
     @property
     def rows(self) -> int:
@@ -55,11 +58,6 @@ class Cache:
         """Whether all rows have the same length."""
         return not self.lengths or self.lengths.count(self.lengths[0]) == len(self.lengths)
 
-    @property
-    def columns(self) -> int:
-        """Columns that `extend_once` returns: blocks up to the longest row's last."""
-        return self._end + -self._end % BLOCK
-
     def begin(self, new: int, counts: list[int] | None, device: torch.device) -> None:
         """Before the first layer: every row gains `new` columns, of which the first `counts` (None: all) are real."""
         self.counts = [new] * self.rows if counts is None else counts
@@ -70,6 +68,16 @@ class Cache:
             starts = torch.tensor(self.lengths, device=device)[:, None]
             rows = torch.arange(self.rows, device=device)[:, None]
             self._where = (rows, starts + torch.arange(new, device=device))
+
+    def begin_once(self) -> None:
+        """`begin` with one token a row, for layers that use `extend_once`."""
+        self.counts = [1] * self.rows
+        end = max(self.lengths) + 1
+        self.columns = end + -end % BLOCK
+        if self.even:
+            self._once = slice(0, self.rows), end - 1
+        else:
+            self._once = np.arange(self.rows), np.array(self.lengths)
 
     def extend(
         self,
@@ -97,18 +105,16 @@ class Cache:
         and are not to be seen.
         """
         stored = []
-        columns = self.columns
-        where = (slice(0, self.rows), self.lengths[0]) if self.even else (np.arange(self.rows), np.array(self.lengths))
+        rows, columns = self._once
         for storage, new in ((self.keys, key), (self.values, value)):
             held = storage[layer]
-            if held.shape[1] < columns:
+            if held.shape[1] < self.columns:
                 # a copy, since an array of products may come with a negative stride, which torch does not take
-                held = self._room(
-                    storage, layer, torch.from_numpy(np.ascontiguousarray(new))[:, None], self.rows, columns
-                )
+                fresh = torch.from_numpy(np.ascontiguousarray(new))[:, None]
+                held = self._room(storage, layer, fresh, self.rows, self.columns)
             array = held.numpy().swapaxes(1, 2)
-            array[where[0], :, where[1]] = new
-            stored.append(array[: self.rows, :, :columns])
+            array[rows, :, columns] = new
+            stored.append(array[: self.rows, :, : self.columns])
         return stored[0], stored[1]
 
     def end(self) -> None:

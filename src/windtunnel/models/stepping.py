@@ -87,7 +87,7 @@ def step(module: Transformer, tokens: Int[Tensor, " rows"], cache: Cache) -> Flo
         cache.prepared = _prepared(module)
     ready: Prepared = cache.prepared
     positions = np.array(cache.lengths)
-    cache.begin(1, None, tokens.device)
+    cache.begin_once()
     last = positions[:1] if cache.even else positions
     seen = (np.arange(cache.columns) <= last[:, None])[:, None, None]
     x = ready.embedding[tokens.numpy()]
