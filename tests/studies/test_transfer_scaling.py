@@ -13,7 +13,7 @@ from windtunnel.laboratory.study import execute
 from windtunnel.models.transformer import Transformer, TransformerConfig
 from windtunnel.studies import find
 from windtunnel.studies.transfer_scaling import CLAIMS, ON_TEXT, PRESETS
-from windtunnel.studies.transfer_scaling.grid import Grid, multiplier_slope, share_positive
+from windtunnel.studies.transfer_scaling.grid import Grid, multiplier_slope, share_positive, size_slopes
 from windtunnel.studies.transfer_scaling.proximity import freeze_half
 
 STUDY = find("transfer-scaling")
@@ -137,6 +137,19 @@ def test_statistics_over_a_grid_that_is_known():
     assert estimate.interval == (1.0, 1.0)
     harmed = Grid([*rows, *(made("text", n, d, 10 - np.log10(0.5 * d)) for n in (1e3, 1e4) for d in (1e3, 1e5))])
     assert share_positive(harmed) == 0.0
+
+
+def test_the_slope_over_sizes_is_of_differences_within_clusters_with_students_interval():
+    rows = []
+    for size, seed, difference in ((1e3, 0, -0.1), (1e3, 1, 0.1), (1e4, 0, -0.4), (1e4, 1, -0.2)):
+        rows += [made("scratch", size, 128, 3.0, seed), made("text", size, 128, 3.0 + difference, seed)]
+    found = size_slopes(Grid(rows), "text")
+    half = 2.919986 * np.sqrt(
+        0.04 / 2
+    )  # t at 95 % with 2 degrees of freedom; the sizes' squares about their mean are 1
+    assert (found.value, found.low, found.high) == pytest.approx((-0.3, -0.3 - half, -0.3 + half), rel=1e-6)
+    assert size_slopes(Grid(rows[:4]), "text") is None
+    assert size_slopes(Grid(rows[2:6]), "text").interval == (-np.inf, np.inf)
 
 
 @pytest.mark.slow

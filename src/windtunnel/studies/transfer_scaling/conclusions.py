@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from windtunnel.studies.transfer_scaling import Config
 
 CLUSTERS = "90 % interval over clusters (size, seed), widened for few."
+NOTHING = "There was nothing to measure: no run of the kind it needs."
 
 
 def conclude_text(config: "Config", rows: Sequence[Mapping[str, Any]], run: Run) -> None:
@@ -45,7 +46,7 @@ def conclude_text(config: "Config", rows: Sequence[Mapping[str, Any]], run: Run)
 
     def conclude(claim: str, statistic: Any, evidence: str, note: str = CLUSTERS) -> None:
         found = grid.estimate(statistic, run.generator("interval", claim), config.bootstrap)
-        note = note if found else "There was nothing to measure: no run of the kind it needs."
+        note = note if found else NOTHING
         run.conclude(claim, found, evidence=evidence, note=note)
 
     if wanted & {"definition", "enough-data"}:
@@ -59,7 +60,9 @@ def conclude_text(config: "Config", rows: Sequence[Mapping[str, Any]], run: Run)
         _conclude_law(fits, run)
     if "size" in wanted:
         figures.sizes(grid, run)
-        conclude("size-matters-again", lambda one: size_slopes(one, "text"), "sizes", f"After text. {CLUSTERS}")
+        slope = size_slopes(grid, "text")
+        note = "After text. 90 % interval of a slope over clusters (size, seed), by Student's t."
+        run.conclude("size-matters-again", slope, evidence="sizes", note=note if slope else NOTHING)
     if "compute" in wanted:
         figures.compute(grid, run)
         share = _share_of(grid, include=True)

@@ -127,17 +127,31 @@ def multiplier_slope(grid: Grid) -> float:
     return float((np.concatenate(x) * np.concatenate(y)).sum() / spread)
 
 
-def size_slopes(grid: Grid, beginning: str) -> float:
-    """Nats per decade of N at the least D_F: fine-tuned minus from scratch."""
+def size_slopes(grid: Grid, beginning: str) -> Estimate | None:
+    """Nats per decade of N at the least D_F: fine-tuned minus from scratch; None where there is one size only.
+
+    The slope of the differences within clusters (N, seed), by least squares with Student's interval: resamples of a few
+    clusters at two or three sizes cannot spread as wide as their slope is uncertain.
+    """
+    from scipy.stats import linregress, t
+
     least = grid.of(beginning).column("data").min()
-    slopes = []
-    for name in (beginning, SCRATCH):
-        runs = grid.of(name).runs
-        mine = runs.select(runs.data == least)
-        if len(np.unique(mine.parameters)) < 2:
-            raise DataError("The least data were trained on at one size only; train more.")
-        slopes.append(float(np.polyfit(np.log10(mine.parameters), mine.loss, 1)[0]))
-    return slopes[0] - slopes[1]
+    losses: dict[tuple[float, float], dict[str, float]] = {}
+    for row in grid.rows:
+        if row["data"] == least:
+            losses.setdefault((float(row["parameters"]), float(row["seed"])), {})[row["beginning"]] = row["loss"]
+    pairs = [
+        (n, found[beginning] - found[SCRATCH])
+        for (n, _), found in losses.items()
+        if {beginning, SCRATCH} <= found.keys()
+    ]
+    sizes = np.log10([n for n, _ in pairs])
+    if len(np.unique(sizes)) < 2:
+        return None
+    fit = linregress(sizes, [difference for _, difference in pairs])
+    free = len(pairs) - 2
+    half = float(t.ppf(0.5 + LEVEL / 2, free) * fit.stderr) if free else np.inf
+    return Estimate(float(fit.slope), float(fit.slope) - half, float(fit.slope) + half, LEVEL)
 
 
 def epochs_ratio(grid: Grid, beginning: str) -> float:
