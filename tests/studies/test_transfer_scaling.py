@@ -144,9 +144,8 @@ def test_the_slope_over_sizes_is_of_differences_within_clusters_with_students_in
     for size, seed, difference in ((1e3, 0, -0.1), (1e3, 1, 0.1), (1e4, 0, -0.4), (1e4, 1, -0.2)):
         rows += [made("scratch", size, 128, 3.0, seed), made("text", size, 128, 3.0 + difference, seed)]
     found = size_slopes(Grid(rows), "text")
-    half = 2.919986 * np.sqrt(
-        0.04 / 2
-    )  # t at 95 % with 2 degrees of freedom; the sizes' squares about their mean are 1
+    # Student's t at 95 % with 2 degrees of freedom; the squares of the sizes about their mean sum to 1.
+    half = 2.919986 * np.sqrt(0.04 / 2)
     assert (found.value, found.low, found.high) == pytest.approx((-0.3, -0.3 - half, -0.3 + half), rel=1e-6)
     assert size_slopes(Grid(rows[:4]), "text") is None
     assert size_slopes(Grid(rows[2:6]), "text").interval == (-np.inf, np.inf)
